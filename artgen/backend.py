@@ -1,0 +1,185 @@
+"""The contract of a backend: what a plugin author implements, whole.
+
+A backend is one method (a GAN, a recurrent network) for one modality (image, audio, text, video).
+It declares its options as classes and implements the verbs it can; a verb that it does not implement
+is not offered. Import torch inside methods only: listing and help must not pay for it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
+
+from artgen.errors import UsageError
+from artgen.options import Meta, Options
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from artgen.artwork import Artwork
+    from artgen.dataset import Dataset
+    from artgen.model import Model
+    from artgen.training.loop import Run
+    from artgen.training.task import Task
+
+API_VERSION = 1
+VERBS = ("prepare", "train", "generate", "modify", "evaluate")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measured number of :meth:`Backend.evaluate`.
+
+    ``floor`` is the same measure between two halves of the real data: what a perfect model would get.
+    ``sheet`` is a picture, sound or text that explains the number, when there is one.
+    """
+
+    value: float
+    floor: float | None = None
+    better: Literal["lower", "higher", "near floor"] = "lower"
+    description: str = ""
+    protocol: str = ""
+    sheet: Artwork | None = None
+
+
+class Progress(Protocol):
+    """How a backend tells the caller what it does; every call may be left out."""
+
+    def start(self, description: str, total: float | None = None, unit: str = "") -> None:
+        """Begin one piece of work of ``total`` units."""
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        """``amount`` units more are done."""
+
+    def partial(self, artwork: Artwork) -> None:
+        """A work as it forms: text while it is written, a picture while it takes shape."""
+
+    def say(self, sentence: str) -> None:
+        """One sentence for the user, on stderr."""
+
+    def finish(self) -> None:
+        """The piece of work begun last is done."""
+
+
+class Silent:
+    """A :class:`Progress` that shows nothing."""
+
+    def start(self, description: str, total: float | None = None, unit: str = "") -> None: ...
+    def advance(self, amount: float = 1.0, note: str = "") -> None: ...
+    def partial(self, artwork: Artwork) -> None: ...
+    def say(self, sentence: str) -> None: ...
+    def finish(self) -> None: ...
+
+
+SILENT = Silent()
+
+
+class TrainOptions(Options, frozen=True, kw_only=True):
+    """The options of the shared training loop; a backend adds its own below them."""
+
+    steps: Annotated[int | None, Meta(ge=1, description="Stop after this many steps.", extra={"unit": "steps"})] = None
+    items: Annotated[
+        int | None, Meta(ge=1, description="Stop after this many training items were seen.", extra={"unit": "items"})
+    ] = None
+    minutes: Annotated[
+        float | None, Meta(gt=0, description="Stop after this much time; 90s, 20m and 2h are understood.", extra={"unit": "minutes"})
+    ] = None
+    until: Annotated[
+        str | None, Meta(description='Stop once a metric is reached, for example "fd<=40"; combine with a budget.')
+    ] = None
+    patience: Annotated[
+        int | None, Meta(ge=1, description="Stop after this many evaluations without improvement.", extra={"unit": "evaluations"})
+    ] = None
+    best_by: Annotated[
+        str, Meta(description="Metric that decides which model is kept as the best; auto picks one, none keeps the last.")
+    ] = "auto"
+    batch_size: Annotated[int, Meta(ge=1, le=65536, description="Items per step, over all processes.", extra={"unit": "items"})] = 32
+    micro_batch: Annotated[
+        int | None,
+        Meta(ge=1, description="Items that go through the network at once; smaller needs less memory.", extra={"unit": "items"}),
+    ] = None
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="Fixes every random draw of the run.")] = 0
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"], Meta(description="Number format; auto measures and picks the fastest.")
+    ] = "auto"
+    memory_format: Annotated[
+        Literal["auto", "contiguous", "channels-last"], Meta(description="Layout of pictures in memory; auto measures.")
+    ] = "auto"
+    previews: Annotated[int, Meta(ge=0, le=1000, description="Previews (and evaluations) spread over the run.")] = 20
+    save_every: Annotated[
+        float, Meta(gt=0, description="Time between saved states.", extra={"unit": "minutes"})
+    ] = 2.0
+    save_steps: Annotated[
+        int | None, Meta(ge=1, description="Save a state every so many steps as well.", extra={"unit": "steps"})
+    ] = None
+
+
+class Backend(ABC):
+    """One method for one modality. Subclasses set the class variables and implement the verbs they can."""
+
+    api_version: ClassVar[int] = API_VERSION
+    modality: ClassVar[str]
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    source: ClassVar[str] = ""
+
+    class Prepare(Options):
+        """Options of ``prepare``."""
+
+    class Train(TrainOptions):
+        """Options of ``train``."""
+
+    class Generate(Options):
+        """Options of ``generate``."""
+
+    class Modify(Options):
+        """Options of ``modify``."""
+
+    class Evaluate(Options):
+        """Options of ``evaluate``."""
+
+    @classmethod
+    def verbs(cls) -> tuple[str, ...]:
+        """The verbs this backend implements; ``train`` counts when :meth:`task` or :meth:`train` is given."""
+        own = {verb for verb in VERBS if getattr(cls, verb) is not getattr(Backend, verb)}
+        if cls.task is not Backend.task:
+            own.add("train")
+        return tuple(verb for verb in VERBS if verb in own)
+
+    def prepare(self, sources: Sequence[str | Path], folder: Path, options: Options, progress: Progress = SILENT) -> Dataset:
+        """Decode ``sources`` once into a dataset in ``folder``."""
+        raise self._missing("prepare")
+
+    def build(self, config: dict[str, object]) -> nn.Module:
+        """Construct the network that ``config`` (the ``network`` part of a model's config.json) describes."""
+        raise self._missing("build")
+
+    def task(self, dataset: Dataset, options: Options) -> Task | Sequence[Task]:
+        """What one training step computes; several tasks are stages, run in order by the loop."""
+        raise self._missing("train")
+
+    def train(self, dataset: Dataset, run: Run, options: Options, progress: Progress = SILENT) -> Model:
+        """Train on ``dataset`` in ``run``; the default gives :meth:`task` to the shared loop."""
+        from artgen.training import fit
+
+        return fit(self.task(dataset, options), dataset, run, progress)
+
+    def generate(self, model: Model, seeds: Sequence[int], options: Options, progress: Progress = SILENT) -> Iterator[Artwork]:
+        """Make one work a seed, in order; a work depends on its own seed alone."""
+        raise self._missing("generate")
+
+    def modify(
+        self, model: Model, artworks: Iterable[Artwork], seeds: Sequence[int], options: Options, progress: Progress = SILENT
+    ) -> Iterator[Artwork]:
+        """Make a changed version of each of the user's own works."""
+        raise self._missing("modify")
+
+    def evaluate(self, model: Model, dataset: Dataset, options: Options, progress: Progress = SILENT) -> dict[str, Score]:
+        """Measure ``model`` against the real ``dataset``, each score with its real-against-real floor."""
+        raise self._missing("evaluate")
+
+    def _missing(self, verb: str) -> UsageError:
+        return UsageError(f"{self.modality}.{self.name} does not {verb}; it can: {', '.join(self.verbs()) or 'nothing'}")

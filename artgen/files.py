@@ -1,0 +1,82 @@
+"""Writing files so that a crash, a full disk or a second run never costs what was good."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from artgen.errors import OutputError
+
+
+@contextlib.contextmanager
+def sentences(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn an ``OSError`` while writing ``path`` into one sentence for the user."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise OutputError(f"{path}: the disk is full; free some space or choose another --output") from None
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise OutputError(f"{path}: no permission to write there; choose another --output") from None
+        raise OutputError(f"{path}: {error.strerror or error}") from None
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object] | bytes) -> None:
+    """Write a file under a temporary name beside ``path``, flush it to disk and rename it into place.
+
+    ``write`` is the bytes, or a function that writes to the path it is given. The old file stays until the new one is whole.
+
+    Raises:
+        OutputError: no space, no permission or another fault of the disk; ``path`` is then as it was.
+    """
+    path = Path(path)
+    with sentences(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The ending is kept: encoders choose the format by it.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                if isinstance(write, bytes):
+                    file.write(write)
+            if not isinstance(write, bytes):
+                write(temporary)
+            flush(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        flush(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Ask the operating system to put a file (or a folder's list of names) on the disk now."""
+    if os.name == "nt" and path.is_dir():  # Windows cannot open a folder
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def free_name(path: str | os.PathLike[str]) -> Path:
+    """``path`` where nothing has that name yet, else ``name-2``, ``name-3`` …: nothing is overwritten."""
+    path = Path(path)
+    if not path.exists():
+        return path
+    number = 2
+    while (other := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
+        number += 1
+    return other
+
+
+def _umask() -> int:
+    # There is no way to read the mask but to set it; mkstemp alone would leave files that only their owner reads.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

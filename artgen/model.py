@@ -1,0 +1,185 @@
+"""A trained model on disk: ``config.json``, ``model.safetensors`` and ``README.md`` (the model card).
+
+Nothing in a model folder is ever executed: weights are safetensors, the rest is JSON and text.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from artgen.errors import ModelError
+from artgen.files import flush, free_name, sentences, write_atomically
+from artgen.recipe import file_sha256
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+CARD = "README.md"
+STARTERS = Path(__file__).parent / "starters"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``config.json`` says.
+
+    ``backend`` is the full name (``image.gan``), ``network`` what :meth:`artgen.backend.Backend.build` takes,
+    ``generate`` the model's own defaults for the options of ``generate``, ``train`` how it was trained.
+    """
+
+    artgen: str
+    backend: str
+    network: dict[str, Any]
+    classes: list[str] = []
+    generate: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    licence: str = ""
+    scores: dict[str, float] = {}
+
+
+class Model:
+    """An opened model; its weights are read when asked for.
+
+    ``device`` is where a backend puts the network (``cpu``, ``cuda:0``); ``batch_size`` how many works go through it at once.
+    """
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.folder = folder
+        self.config = config
+        self.device = "cpu"
+        self.batch_size: int | None = None
+        self._sha256 = ""
+
+    @classmethod
+    def open(cls, place: str | os.PathLike[str]) -> Model:
+        """Open a model folder, a run (its best model) or a starter by name.
+
+        Raises:
+            ModelError: there is none, or a file of it is missing or damaged.
+        """
+        folder = locate(place)
+        path = folder / CONFIG
+        if not path.is_file():
+            raise ModelError(f"{folder}: no model there (no {CONFIG}); give a folder that artgen train wrote")
+        try:
+            config = msgspec.json.decode(path.read_bytes(), type=Config)
+        except (OSError, msgspec.DecodeError) as error:
+            raise ModelError(f"{path}: damaged ({error}); train the model again or restore the file") from None
+        if not (folder / WEIGHTS).is_file():
+            raise ModelError(f"{folder / WEIGHTS}: missing; restore the file or train the model again")
+        return cls(folder, config)
+
+    @property
+    def backend(self) -> str:
+        """The full name of the backend that made it: ``image.gan``."""
+        return self.config.backend
+
+    @property
+    def modality(self) -> str:
+        """The part of the backend's name before the dot."""
+        return self.backend.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """The folder's name; for the model of a run, the run's."""
+        return self.folder.parent.name if self.folder.name in ("model", "model-last") else self.folder.name
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the weights file, which names this model in recipes."""
+        if not self._sha256:
+            self._sha256 = file_sha256(self.folder / WEIGHTS)
+        return self._sha256
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every weight by name.
+
+        Raises:
+            ModelError: the file is damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(self.folder / WEIGHTS)
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{self.folder / WEIGHTS}: damaged ({error}); restore the file or train the model again") from None
+
+
+def locate(place: str | os.PathLike[str]) -> Path:
+    """The model folder that ``place`` names: itself, a run's ``model``, or a starter."""
+    path = Path(place)
+    if (path / CONFIG).is_file():
+        return path.resolve()
+    if (path / "model" / CONFIG).is_file():
+        return (path / "model").resolve()
+    starter = STARTERS / str(place)
+    if "/" not in str(place) and (starter / CONFIG).is_file():
+        return starter
+    if not path.exists():
+        known = ", ".join(starters()) or "none"
+        raise ModelError(f"{place}: no such model; give a folder that artgen train wrote, or a starter ({known})")
+    return path.resolve()
+
+
+def starters() -> tuple[str, ...]:
+    """The names of the models that come with artgen."""
+    return tuple(sorted(folder.parent.name for folder in STARTERS.glob(f"*/{CONFIG}")))
+
+
+def starter(modality: str, backend: str | None = None) -> Path:
+    """The starter model of a modality (and, where it is named, of a backend).
+
+    Raises:
+        ModelError: artgen brings none for it.
+    """
+    wanted = f"{modality}.{backend}" if backend else f"{modality}."
+    for name in starters():
+        config = msgspec.json.decode((STARTERS / name / CONFIG).read_bytes(), type=Config)
+        if config.backend.startswith(wanted):
+            return STARTERS / name
+    raise ModelError(f"no starter model for {wanted.rstrip('.')}; train one and give it with --model")
+
+
+def save_model(folder: str | Path, config: Config, tensors: Mapping[str, Tensor], card: str) -> Model:
+    """Write a model folder whole: under a temporary name first, then renamed into the place of the old one.
+
+    Raises:
+        OutputError: the disk is full or the place cannot be written; the old model is then as it was.
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    with sentences(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".tmp-{folder.name}-"))
+        try:
+            kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+            write_atomically(temporary / WEIGHTS, lambda path: save_file(kept, path, metadata={"format": "pt"}))
+            write_atomically(temporary / CONFIG, msgspec.json.format(msgspec.json.encode(config, order="sorted"), indent=1))
+            write_atomically(temporary / CARD, card.encode())
+            temporary.chmod(0o755)
+            _swap(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return Model.open(folder)
+
+
+def _swap(new: Path, folder: Path) -> None:
+    """Put ``new`` where ``folder`` is; a crash between the two renames leaves the old one beside it, whole."""
+    old = None
+    if folder.exists():
+        old = free_name(folder.with_name(f".old-{folder.name}"))
+        folder.rename(old)
+    new.rename(folder)
+    flush(folder.parent)
+    if old:
+        shutil.rmtree(old)
