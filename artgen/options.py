@@ -11,11 +11,14 @@ This module imports nothing of ours but :mod:`artgen.errors`.
 from __future__ import annotations
 
 import difflib
+import math
+import os
 import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Annotated, Any, Literal, Self, Union
 
 import msgspec
@@ -35,7 +38,9 @@ Seconds = Annotated[float, Meta(extra={"unit": "seconds"})]
 class Option:
     """What one line of an :class:`Options` class declares.
 
-    ``kind`` is ``bool``, ``int``, ``float``, ``str`` or ``list``; ``choices`` is filled for a closed set.
+    ``kind`` is ``bool``, ``int``, ``float``, ``str`` or ``list`` (of ``item``); ``choices`` is filled for a closed set.
+    ``file`` says that the value names a file of the user (``Meta(extra={"file": True})``): recipes then keep its hash.
+    ``short`` is a one-letter flag (``Meta(extra={"short": "-o"})``).
     """
 
     name: str
@@ -52,6 +57,9 @@ class Option:
     pattern: str | None
     unit: str
     owner: str
+    file: bool = False
+    short: str = ""
+    item: type = str
 
     @property
     def flag(self) -> str:
@@ -118,7 +126,7 @@ _cache: dict[type, tuple[Option, ...]] = {}
 def declared(cls: type[Options]) -> tuple[Option, ...]:
     """The options that ``cls`` declares, inherited ones first."""
     if cls not in _cache:
-        hints = typing.get_type_hints(cls, include_extras=True)
+        hints = _hints(cls)
         _cache[cls] = tuple(_option(cls, field, hints[field.name]) for field in msgspec.structs.fields(cls))
     return _cache[cls]
 
@@ -151,7 +159,8 @@ def parse_text(option: Option, text: str | list[str]) -> Any:
         OptionError: the text is not of the option's kind.
     """
     if isinstance(text, list):
-        return tuple(text)
+        single = replace(option, kind=option.item)
+        return tuple(parse_text(single, part) for part in text)
     try:
         if option.kind is int:
             return int(text.replace("_", ""))
@@ -182,31 +191,41 @@ def _known_name(known: Mapping[str, Option], name: str, label: str) -> str:
     raise OptionError(f"no option {name!r}{where}{hint or f'; known: {allowed}'}")
 
 
+@cache
+def _hints(cls: type[Options]) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
+
+
 def _check(cls: type[Options], option: Option, value: Any) -> None:
     if value is None and option.optional:
         return
-    hint = typing.get_type_hints(cls, include_extras=True)[option.name]
+    hint = _hints(cls)[option.name]
     try:
         msgspec.convert(msgspec.to_builtins(value), hint, strict=True)
     except (msgspec.ValidationError, TypeError, NotImplementedError):
         raise OptionError(_sentence(option, value)) from None
-    if isinstance(value, float) and value != value:  # noqa: PLR0124 - only NaN differs from itself
+    if isinstance(value, float) and not math.isfinite(value):
         raise OptionError(_sentence(option, value))
 
 
 def _sentence(option: Option, value: Any) -> str:
     unit = f" {option.unit}" if option.unit and not option.choices else ""
-    return f"{option.flag} takes {option.allowed}{unit}, not {value}"
+    shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return f"{option.flag} takes {option.allowed}{unit}, not {shown if shown != '' else 'nothing'}"
 
 
 def _option(cls: type[Options], field: Any, hint: Any) -> Option:
     meta, plain, optional = _unwrap(hint)
     choices: tuple[str, ...] = ()
+    inner = [arg for arg in typing.get_args(plain) if arg is not Ellipsis]
     if typing.get_origin(plain) is Literal:
         choices, kind = tuple(str(choice) for choice in typing.get_args(plain)), str
     else:
         origin = typing.get_origin(plain) or plain
         kind = list if origin in (list, tuple) else origin
+    item = _unwrap(inner[0])[1] if kind is list and inner else str
+    if typing.get_origin(item) is Literal:
+        choices, item = tuple(str(choice) for choice in typing.get_args(item)), str
     if kind not in (bool, int, float, str, list):
         raise TypeError(f"{cls.__qualname__}.{field.name}: an option is bool, int, float, str, Literal or tuple, not {plain}")
     required = field.required
@@ -217,7 +236,8 @@ def _option(cls: type[Options], field: Any, hint: Any) -> Option:
         name=field.name, kind=kind, description=meta.get("description", ""), default=default,
         required=required, optional=optional, choices=choices,
         ge=meta.get("ge"), gt=meta.get("gt"), le=meta.get("le"), lt=meta.get("lt"), pattern=meta.get("pattern"),
-        unit=meta.get("unit", ""), owner=cls.__qualname__,
+        unit=meta.get("unit", ""), owner=cls.__qualname__, file=bool(meta.get("file")), short=meta.get("short", ""),
+        item=item,
     )  # fmt: skip
 
 
@@ -244,13 +264,15 @@ def _unwrap(hint: Any) -> tuple[dict[str, Any], Any, bool]:
 
 
 def _widen(option: Option, value: Any) -> Any:
-    """TOML and Python callers may write 2 for 2.0 and a list for a tuple."""
+    """TOML and Python callers may write 2 for 2.0, a list for a tuple and a path for its text."""
     if option.kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if option.kind is float and isinstance(value, str) and option.unit in ("seconds", "minutes"):
         return parse_text(option, value)
     if option.kind is list and isinstance(value, list):
         return tuple(value)
+    if option.kind is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
     return value
 
 
