@@ -67,10 +67,10 @@ def flush(path: Path) -> None:
 def free_name(path: str | os.PathLike[str]) -> Path:
     """``path`` where nothing has that name yet, else ``name-2``, ``name-3`` …: nothing is overwritten."""
     path = Path(path)
-    if not path.exists():
+    if not os.path.lexists(path):  # a link to nothing is a name too
         return path
     number = 2
-    while (other := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
+    while os.path.lexists(other := path.with_name(f"{path.stem}-{number}{path.suffix}")):
         number += 1
     return other
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from artgen.errors import ModelError
-from artgen.files import flush, free_name, sentences, write_atomically
+from artgen.files import flush, sentences, write_atomically
 from artgen.recipe import file_sha256
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
+CUT = ".old-"  # what the old folder is called between the two renames of a swap
 STARTERS = Path(__file__).parent / "starters"
 
 
@@ -90,7 +91,8 @@ class Model:
     @property
     def name(self) -> str:
         """The folder's name; for the model of a run, the run's."""
-        return self.folder.parent.name if self.folder.name in ("model", "model-last") else self.folder.name
+        own = self.folder.name.removeprefix(CUT)
+        return self.folder.parent.name if own in ("model", "model-last") else own
 
     @property
     def sha256(self) -> str:
@@ -117,10 +119,9 @@ class Model:
 def locate(place: str | os.PathLike[str]) -> Path:
     """The model folder that ``place`` names: itself, a run's ``model``, or a starter."""
     path = Path(place)
-    if (path / CONFIG).is_file():
-        return path.resolve()
-    if (path / "model" / CONFIG).is_file():
-        return (path / "model").resolve()
+    for folder in (path, path / "model", *_cut(path), *_cut(path / "model")):
+        if (folder / CONFIG).is_file():
+            return folder.resolve()
     starter = STARTERS / str(place)
     if "/" not in str(place) and (starter / CONFIG).is_file():
         return starter
@@ -173,13 +174,17 @@ def save_model(folder: str | Path, config: Config, tensors: Mapping[str, Tensor]
     return Model.open(folder)
 
 
+def _cut(folder: Path) -> tuple[Path, ...]:
+    """The old model that a swap cut short by a crash left beside ``folder``, where ``folder`` itself is gone."""
+    return (folder.with_name(CUT + folder.name),) if folder.name and not folder.exists() else ()
+
+
 def _swap(new: Path, folder: Path) -> None:
-    """Put ``new`` where ``folder`` is; a crash between the two renames leaves the old one beside it, whole."""
-    old = None
+    """Put ``new`` where ``folder`` is; after a crash between the two renames :func:`locate` finds the old one."""
+    old = folder.with_name(CUT + folder.name)
     if folder.exists():
-        old = free_name(folder.with_name(f".old-{folder.name}"))
+        shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
     new.rename(folder)
     flush(folder.parent)
-    if old:
-        shutil.rmtree(old)
+    shutil.rmtree(old, ignore_errors=True)
