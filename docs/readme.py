@@ -1,8 +1,8 @@
 """Print the commands of one section of README.md, so that what is documented is what is run.
 
-    python docs/readme.py "Your own pictures" bash
-    python docs/readme.py "Two commands" bash 2
-    python docs/readme.py --sections        # every section with commands but "Two commands"
+python docs/readme.py "Your own pictures" bash
+python docs/readme.py "Two commands" bash 2
+python docs/readme.py --sections        # every section with commands but "Two commands"
 """
 
 from __future__ import annotations

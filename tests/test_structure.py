@@ -37,10 +37,13 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": FOUNDATION | {"nn"},
     "network": FOUNDATION | {"training", "nn", "metrics"},
     "method": FOUNDATION | {"network", "training", "nn", "metrics"},
-    "api": FOUNDATION | {"registry", "training", "metrics"},
-    "cli": {"api", "options", "errors", "registry"},
+    "api": FOUNDATION | {"registry", "training", "plan", "artgen"},
+    "plan": FOUNDATION | {"registry", "training", "api", "artgen"},
+    "remake": FOUNDATION | {"registry", "api", "artgen"},
+    "describe": FOUNDATION | {"registry", "api", "artgen"},
+    "cli": {"api", "plan", "remake", "describe", "options", "errors", "registry", "artgen"},
     "testing": FOUNDATION | {"registry", "api"},
-    "artgen": FOUNDATION | {"registry", "api"},
+    "artgen": {"api", "remake", "describe", "artwork", "dataset", "model"},
     "__main__": {"cli"},
     "starters": set(),
 }
@@ -155,6 +158,8 @@ def import_faults(path: Path, source: str) -> list[str]:
         if item.module.split(".")[0] != "artgen":
             continue
         there = target_room(item.module)
+        if there == "artgen" and item.names == ("__version__",):
+            continue
         if there == here and here not in ("method", "network"):
             continue
         if here in ("method", "network") and _other_backend(path, item.module):
@@ -244,7 +249,8 @@ def test_every_public_name_has_a_docstring() -> None:
 
 def test_every_file_postpones_annotations() -> None:
     texts = {path: path.read_text(encoding="utf-8") for path in FILES}
-    assert [path for path, text in texts.items() if text and "from __future__ import annotations" not in text] == []
+    code = {path: text for path, text in texts.items() if len(ast.parse(text).body) > 1}  # more than a docstring
+    assert [path for path, text in code.items() if "from __future__ import annotations" not in text] == []
 
 
 def test_backends_and_entry_points_name_each_other() -> None:
@@ -303,6 +309,8 @@ IMPORT_CASES = [
     ("backends/image/gan/backend.py", "from .model import Generator", "brings torch"),
     ("backends/image/gan/model.py", "import artgen.backends.audio.rnn.model", "another one's"),
     ("testing/kit.py", "import artgen.cli", "testing may not import cli"),
+    ("media/image.py", "import artgen", "media may not import artgen"),
+    ("__init__.py", "from artgen.cli import main", "artgen may not import cli"),
     ("model.py", "import importlib\nimportlib.import_module('artgen.api')", "model may not import api"),
     ("kitchen/sink.py", "import os", "no room 'kitchen'"),
 ]
@@ -321,6 +329,7 @@ def test_the_import_rule_finds(file: str, source: str, fault: str) -> None:
         ("backend.py", "def train(self):\n    from artgen.training import fit"),
         ("backend.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\n    from artgen.model import Model"),
         ("media/image.py", "from artgen.backend import SILENT, Progress"),
+        ("media/image.py", "from artgen import __version__"),
         ("model.py", "def tensors(self):\n    from safetensors.torch import load_file"),
         ("training/loop.py", "import torch\nfrom artgen.dataset import Dataset"),
         ("backends/image/gan/backend.py", "def build(self):\n    import torch\n    from .model import Generator"),
