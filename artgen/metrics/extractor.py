@@ -2,7 +2,8 @@
 
 Where the data has classes it learns to tell them apart, else to find the second view of a picture among those of others and
 its rotation; either way also which damage (noise, blur, hue, grain, mixed-up quarters) was done to a picture, which keeps it
-sensitive to just that. It is trained once, on real pictures alone, and kept with the dataset, so that every model is measured by the same eye.
+sensitive to just that. It is trained once, on real pictures alone, and kept with the dataset: every model is measured by the
+same eye.
 """
 
 from __future__ import annotations
@@ -66,17 +67,21 @@ class Network(nn.Module):
         super().__init__()
         stem = nn.Conv2d(3, 32, 4, 2, 1, bias=False) if size > 32 else nn.Conv2d(3, 32, 3, 1, 1, bias=False)
         self.layers = nn.Sequential(
-            stem, nn.BatchNorm2d(32), nn.LeakyReLU(0.1, inplace=True),  # [B, 32, 32, 32]
-            nn.Conv2d(32, 64, 4, 2, 1, bias=False), nn.BatchNorm2d(64), nn.LeakyReLU(0.1, inplace=True),  # [B, 64, 16, 16]
-            nn.Conv2d(64, 128, 4, 2, 1, bias=False), nn.BatchNorm2d(128), nn.LeakyReLU(0.1, inplace=True),  # [B, 128, 8, 8]
-            nn.Conv2d(128, FEATURES, 3, 2, 1, bias=False), nn.BatchNorm2d(FEATURES), nn.LeakyReLU(0.1, inplace=True),  # [B, 128, 4, 4]
-        )  # fmt: skip
+            *_normed(stem),  # [B, 32, 32, 32]
+            *_normed(nn.Conv2d(32, 64, 4, 2, 1, bias=False)),  # [B, 64, 16, 16]
+            *_normed(nn.Conv2d(64, 128, 4, 2, 1, bias=False)),  # [B, 128, 8, 8]
+            *_normed(nn.Conv2d(128, FEATURES, 3, 2, 1, bias=False)),  # [B, 128, 4, 4]
+        )
         self.register_buffer("scale", torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:
         """Features, scaled so that those of the real data have the total variance :data:`VARIANCE`."""
         found: Tensor = self.layers(x).mean((2, 3)) * self.scale
         return found
+
+
+def _normed(conv: nn.Conv2d) -> tuple[nn.Module, ...]:
+    return conv, nn.BatchNorm2d(conv.out_channels), nn.LeakyReLU(0.1, inplace=True)
 
 
 class Extractor:

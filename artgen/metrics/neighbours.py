@@ -13,7 +13,12 @@ from artgen.metrics.manifold import squared_distances
 CLOSEST = 0.05
 """The share of samples that the copy check looks at: copies among many new pictures do not move a median."""
 
+Vectors = NDArray[np.floating]
+"""Features [N, D]."""
+
 NEAR_COPY = 0.2
+"""A sample is called a near-copy when it is this much closer than the real pictures are to one another."""
+
 GAP = 2
 
 
@@ -25,9 +30,7 @@ class Neighbours:
     distances: NDArray[np.float64]
 
 
-def nearest(
-    queries: NDArray[np.floating], items: NDArray[np.floating], k: int, skip: NDArray[np.int64] | None = None
-) -> Neighbours:
+def nearest(queries: Vectors, items: Vectors, k: int, skip: NDArray[np.int64] | None = None) -> Neighbours:
     """The ``k`` items nearest to each query (fewer where there are not as many); ``skip`` [N] names one item each to leave out."""
     k = min(k, len(items) - (skip is not None))
     indices, distances = np.zeros((len(queries), max(k, 0)), np.int64), np.zeros((len(queries), max(k, 0)))
@@ -45,9 +48,7 @@ def nearest(
     return Neighbours(indices, distances)
 
 
-def copy_ratios(
-    samples: NDArray[np.floating], real: NDArray[np.floating], own: NDArray[np.int64] | None = None
-) -> NDArray[np.float64]:
+def copy_ratios(samples: Vectors, real: Vectors, own: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
     """For each sample: its distance to the nearest real picture over that picture's distance to its own nearest other one.
 
     Near 0: a copy; about 1: as new as the real pictures are to one another. ``own`` [N] says which real picture each

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 
@@ -39,7 +40,7 @@ class RandomNetwork(nn.Module):
         strides = (2 if size > 32 else 1, 2, 2)
         self.weights = [
             torch.randn(after, before, 3, 3, generator=random) * math.sqrt(2 / (9 * before))
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            for before, after in itertools.pairwise(widths)
         ]
         self.strides = strides
         self.mix = torch.randn(widths[-1] * 4 + widths[-1] + widths[1], 128, generator=random) / math.sqrt(widths[-1] * 4)
@@ -64,7 +65,7 @@ class Reference:
     def __init__(
         self, dataset: Dataset, *, items: int = 2000, seed: int = 0, extractor: Extractor | None = None, progress: Progress = SILENT
     ) -> None:
-        rows = np.sort(choose(len(dataset), items, seed))
+        rows = choose(len(dataset), items, seed)  # not sorted: the first of them are a fair choice too, and SWD takes the first
         self.images: Pixels = checked(np.asarray(dataset.array("images")[rows]))
         self.seed = seed
         self._dataset, self._progress = dataset, progress
