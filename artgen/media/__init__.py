@@ -1,0 +1,1 @@
+"""Pictures and clips: decoding, encoding, and the recipe and mark inside the files."""

@@ -1,0 +1,217 @@
+"""Clips with FFmpeg (through PyAV): MP4, MOV, WebM and MKV written, whatever FFmpeg knows read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artgen.errors import OutputError, SourceError, UsageError
+from artgen.files import write_atomically
+from artgen.media import marks
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+
+Sound = tuple[NDArray[np.float32], int]
+"""Samples float32 [N, C] from -1 to 1, and their rate in Hz."""
+
+# One thread: the work is shared out among threads by timing, and with it the bytes would differ.
+_THREADS = 1
+_CODECS = {
+    ".mp4": ("mp4", "libx264", "aac"),
+    ".mov": ("mov", "libx264", "aac"),
+    ".webm": ("webm", "libvpx-vp9", "libopus"),
+    ".mkv": ("matroska", "libx264", "aac"),
+}
+_QUALITY = {
+    # mbtree=0: x264's tree reads memory that nobody has set, and one clip in two then differs by some bytes.
+    "libx264": {"crf": "17", "preset": "medium", "x264-params": "mbtree=0"},
+    "libvpx-vp9": {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "4"},
+}
+ENDINGS = tuple(_CODECS)
+
+
+def write(frames: Iterable[NDArray[np.uint8]], fps: float, path: Path, text: str, mark: str, *, audio: Sound | None = None) -> None:
+    """Write frames uint8 [H, W, 3] as they come; a clip of any length needs the memory of a few frames.
+
+    Sides are made even by repeating the last row or column, as 4:2:0 colour needs. Sound longer than the pictures is cut.
+
+    Raises:
+        OutputError: the place cannot be written, or the encoder refuses.
+        UsageError: there is no frame.
+    """
+    import av
+
+    def fill(temporary: Path) -> None:
+        try:
+            with _output(temporary, marks.clip_comment(text, mark)) as container:
+                _encode(container, frames, Fraction(fps).limit_denominator(1001), path, audio)
+        except OSError:
+            raise  # no space, no permission: worded by the caller
+        except av.error.FFmpegError as error:
+            raise OutputError(f"{path}: the encoder refused ({error.strerror or error})") from None
+        if mark and path.suffix.lower() in (".mp4", ".mov"):
+            with temporary.open("ab") as file:
+                file.write(marks.mp4_box(mark))
+
+    write_atomically(path, fill)
+
+
+def read(path: Path, max_frames: int, max_pixels: int) -> tuple[NDArray[np.uint8], float]:
+    """The frames uint8 [T, H, W, 3] of a clip, turned as its rotation tag says, and its frames a second.
+
+    Raises:
+        SourceError: there is no picture in it, it is damaged, cut off, or larger than the limits.
+    """
+    with _input(path) as container:
+        stream = _pictures(container, path)
+        width, height = stream.codec_context.width, stream.codec_context.height
+        fps = float(stream.average_rate or stream.guessed_rate or 25)
+        if not 0.01 <= fps <= 1000:
+            raise SourceError(f"{path}: {fps:g} frames a second, 0.01 to 1000 are read; write the clip anew with another rate")
+        frames: list[NDArray[np.uint8]] = []
+        for frame in _decoded(container, stream, path):
+            if len(frames) == max_frames or (len(frames) + 1) * width * height > max_pixels:
+                most = min(max_frames, max_pixels // max(1, width * height))
+                raise SourceError(f"{path}: more than {most:,} frames of {width}x{height}; cut the clip shorter or make it smaller")
+            pixels = frame.to_ndarray(width=width, height=height, format="rgb24")
+            frames.append(np.rot90(pixels, round(frame.rotation / 90)))
+    if not frames:
+        raise SourceError(f"{path}: the clip has no frame that can be read; replace the file")
+    return np.stack(frames), fps
+
+
+def read_comment(path: Path) -> str:
+    """The standard ``comment`` tag of a clip, or nothing.
+
+    Raises:
+        SourceError: the file cannot be read as a clip.
+    """
+    with _input(path) as container:
+        tags = {name.lower(): value for name, value in container.metadata.items()}
+        return tags.get("comment", "")
+
+
+@contextlib.contextmanager
+def _output(path: Path, comment: str) -> Iterator[OutputContainer]:
+    import av
+
+    container_format = _CODECS[path.suffix.lower()][0]
+    options = {"fflags": "+bitexact"}  # no time of day, no random track numbers
+    if container_format in ("mp4", "mov"):
+        # MOV's own comment tag counts its bytes in 16 bits: a long recipe needs the newer kind of tags.
+        options["movflags"] = "+faststart+use_metadata_tags" if container_format == "mov" else "+faststart"
+    with av.open(str(path), "w", format=container_format, options=options) as container:
+        if comment:
+            container.metadata["comment"] = comment
+        yield container
+
+
+def _encode(
+    container: OutputContainer, frames: Iterable[NDArray[np.uint8]], rate: Fraction, path: Path, audio: Sound | None
+) -> None:
+    from av.video.frame import VideoFrame
+    from av.video.reformatter import ColorRange, Colorspace
+
+    _, codec, sound_codec = _CODECS[path.suffix.lower()]
+    stream: Any = None
+    sound: Any = None
+    for number, pixels in enumerate(frames):
+        even = _even(pixels)
+        if stream is None:
+            stream = container.add_stream(codec, rate=rate, options=_QUALITY[codec])
+            stream.height, stream.width = even.shape[:2]
+            stream.pix_fmt = "yuv420p"
+            context = stream.codec_context
+            context.thread_count = _THREADS
+            # Said in the file: unsaid, players guess between two sets of colours by the size of the picture.
+            context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+            context.color_primaries = context.color_trc = 1
+            sound = _sound_stream(container, sound_codec, audio) if audio else None
+        frame = VideoFrame.from_ndarray(even, format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+        frame.pts, frame.time_base = number, 1 / rate
+        container.mux(stream.encode(frame))
+        if sound is not None and audio:
+            _encode_sound(container, sound, audio, Fraction(number) / rate, Fraction(number + 1) / rate)
+    if stream is None:
+        raise UsageError(f"{path}: a clip has at least one frame")
+    container.mux(stream.encode(None))
+    if sound is not None:
+        container.mux(sound.encode(None))
+
+
+def _sound_stream(container: OutputContainer, codec: str, audio: Sound) -> Any:
+    samples, rate = audio
+    layout = "mono" if samples.shape[1] == 1 else "stereo"
+    stream = container.add_stream(codec, rate=48_000 if codec == "libopus" else rate, layout=layout)
+    stream.codec_context.thread_count = _THREADS
+    return stream
+
+
+def _encode_sound(container: OutputContainer, stream: Any, audio: Sound, start: Fraction, end: Fraction) -> None:
+    """Encode the sound of one frame's time: side by side with the pictures, so that players need not seek."""
+    from av.audio.frame import AudioFrame
+
+    samples, rate = audio
+    first = round(start * rate)
+    piece = samples[first : round(end * rate), :2].T
+    if piece.shape[1]:
+        frame = AudioFrame.from_ndarray(np.ascontiguousarray(piece, np.float32), "fltp", "mono" if len(piece) == 1 else "stereo")
+        frame.sample_rate, frame.pts, frame.time_base = rate, first, Fraction(1, rate)
+        container.mux(stream.encode(frame))
+
+
+def _even(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = pixels.shape[:2]
+    if height % 2 or width % 2:
+        pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return np.ascontiguousarray(pixels)
+
+
+@contextlib.contextmanager
+def _input(path: Path) -> Iterator[InputContainer]:
+    import av
+
+    try:
+        # A file object and not the name: FFmpeg takes some names for addresses.
+        with path.open("rb") as file, av.open(file, "r", metadata_errors="replace") as container:
+            yield container
+    except av.error.FFmpegError as error:
+        raise SourceError(f"{path}: the clip is damaged or incomplete ({error.strerror or error}); replace the file") from None
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror or error}") from None
+
+
+def _pictures(container: InputContainer, path: Path) -> Any:
+    """The first stream of moving pictures; a cover picture of a piece of music is none."""
+    from av.stream import Disposition
+
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    has = "only sound" if container.streams.audio else "no moving pictures"
+    raise SourceError(f"{path}: the file has {has}; give a clip with pictures")
+
+
+def _decoded(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
+    """Decode every frame, and say so when the file ends before what its header promises."""
+    packets, end, broken = 0, Fraction(0), False
+    for packet in container.demux():
+        if packet.size and packet.stream is stream:
+            packets += 1
+            broken = broken or packet.is_corrupt
+        if packet.pts is not None and packet.time_base:
+            end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+        if packet.stream is stream:
+            yield from packet.decode()
+    promised = Fraction(container.duration or 0, 1_000_000) + Fraction(max(0, container.start_time or 0), 1_000_000)
+    # The half second leaves room for headers that count edits, rounding or an unspoken last frame.
+    if broken or packets < stream.frames or promised - end > max(Fraction(1, 2), promised / 10):
+        raise SourceError(f"{path}: the clip is cut off after {float(end):.1f} seconds of {float(promised):.1f}; replace the file")
