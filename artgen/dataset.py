@@ -52,6 +52,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str = ""
 
 
+class _Version(msgspec.Struct, frozen=True):
+    format: int
+    artgen: str = "unknown"
+
+
 class Dataset:
     """An opened dataset; arrays are mapped, not read."""
 
@@ -71,12 +76,7 @@ class Dataset:
         path = folder / MANIFEST
         if not path.is_file():
             raise DatasetError(f"{folder}: no dataset there (no {MANIFEST}); make one with artgen {kind or 'image'} prepare")
-        try:
-            manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-        except (OSError, msgspec.DecodeError) as error:
-            raise DatasetError(f"{path}: damaged ({error}); prepare it again") from None
-        if manifest.format > FORMAT:
-            raise DatasetError(f"{folder}: made by a newer artgen ({manifest.artgen}); update artgen or prepare it again")
+        manifest = _read_manifest(path)
         if kind and manifest.kind != kind:
             raise DatasetError(
                 f"{folder}: a dataset of {manifest.kind}, not of {kind}; use artgen {manifest.kind} … or give one of {kind}"
@@ -122,10 +122,29 @@ class Dataset:
     @cached_property
     def captions(self) -> list[str] | None:
         """A caption an item, or None when the data came without."""
-        if not self.manifest.captions:
+        return self._texts(self.manifest.captions)
+
+    @cached_property
+    def names(self) -> list[str] | None:
+        """The name of the source file of every item, or None when it is not known."""
+        return self._texts(self.manifest.notes.get("names"))
+
+    def _texts(self, file: str | None) -> list[str] | None:
+        """The lines of JSON strings in ``file``, one an item."""
+        if not file:
             return None
-        lines = (self.folder / self.manifest.captions).read_text(encoding="utf-8").splitlines()
-        return [msgspec.json.decode(line) for line in lines]
+        path = self.folder / file
+        try:
+            # Not splitlines: JSON leaves U+2028 and other line ends of Unicode as they are.
+            lines = path.read_bytes().split(b"\n")[:-1]
+            texts = [msgspec.json.decode(line, type=str) for line in lines]
+        except FileNotFoundError:
+            raise DatasetError(f"{path}: missing; prepare the dataset again") from None
+        except (OSError, msgspec.DecodeError) as error:
+            raise DatasetError(f"{path}: damaged ({error}); prepare the dataset again") from None
+        if len(texts) != len(self):
+            raise DatasetError(f"{path}: has {len(texts)} lines for {len(self)} items; prepare the dataset again")
+        return texts
 
     def _map(self, name: str) -> NDArray[Any]:
         file = self.manifest.arrays.get(name)
@@ -139,9 +158,22 @@ class Dataset:
             raise DatasetError(f"{path}: missing; prepare the dataset again") from None
         except (OSError, ValueError) as error:
             raise DatasetError(f"{path}: damaged ({error}); prepare the dataset again") from None
-        if list(array.shape) != self.manifest.shapes[name]:
-            raise DatasetError(f"{path}: holds {array.shape}, {MANIFEST} says {self.manifest.shapes[name]}; prepare it again")
+        said = self.manifest.shapes.get(name)
+        if list(array.shape) != said:
+            raise DatasetError(f"{path}: holds {list(array.shape)}, {MANIFEST} says {said}; prepare the dataset again")
         return array  # type: ignore[no-any-return]  # np.load is untyped
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        data = path.read_bytes()
+        # The format is read alone first: a newer one may lack what this version requires.
+        version = msgspec.json.decode(data, type=_Version)
+        if version.format > FORMAT:
+            raise DatasetError(f"{path.parent}: made by a newer artgen ({version.artgen}); update artgen or prepare it again")
+        return msgspec.json.decode(data, type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise DatasetError(f"{path}: damaged ({error}); prepare it again") from None
 
 
 def is_dataset(path: str | Path) -> bool:

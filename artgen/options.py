@@ -11,6 +11,7 @@ This module imports nothing of ours but :mod:`artgen.errors`.
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import os
 import re
@@ -26,7 +27,7 @@ from msgspec import Meta
 
 from artgen.errors import OptionError
 
-__all__ = ["Meta", "Option", "Options", "Seconds", "declared", "parse_text", "resolve"]
+__all__ = ["Meta", "Option", "Options", "Seconds", "check", "declared", "nearest", "parse_text", "resolve", "toml_lines"]
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -109,7 +110,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         for option in declared(type(self)):
-            _check(type(self), option, getattr(self, option.name))
+            check(type(self), option, getattr(self, option.name))
 
     def asdict(self) -> dict[str, Any]:
         """Every option with its value, in the order of declaration; plain values only."""
@@ -181,6 +182,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def toml_lines(values: Mapping[str, Any]) -> list[str]:
+    """The values as lines of TOML, one each; a value that is not given becomes a comment."""
+    return [f"# {name} = (not given)" if value is None else f"{name} = {_toml(value)}" for name, value in values.items()]
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)
+
+
 def _known_name(known: Mapping[str, Option], name: str, label: str) -> str:
     for key in (name, name.replace("-", "_"), name.replace("-", "_") + "_"):
         if key in known:
@@ -196,10 +212,23 @@ def _hints(cls: type[Options]) -> dict[str, Any]:
     return typing.get_type_hints(cls, include_extras=True)
 
 
-def _check(cls: type[Options], option: Option, value: Any) -> None:
+def _ranged(hint: Any) -> Any:
+    """``Annotated[int | None, Meta(ge=1)]`` as msgspec takes it: it refuses a range on a union."""
+    if typing.get_origin(hint) is not Annotated or typing.get_origin(hint.__origin__) not in (Union, types.UnionType):
+        return hint
+    inner = [arg for arg in typing.get_args(hint.__origin__) if arg is not type(None)]
+    return Annotated[(inner[0], *hint.__metadata__)] if len(inner) == 1 else hint  # None itself is let through before
+
+
+def check(cls: type[Options], option: Option, value: Any) -> None:
+    """Raise the standard sentence when ``value`` is not one that ``option`` of ``cls`` may have.
+
+    Raises:
+        OptionError: it has the wrong type or is outside its range.
+    """
     if value is None and option.optional:
         return
-    hint = _hints(cls)[option.name]
+    hint = _ranged(_hints(cls)[option.name])
     try:
         msgspec.convert(msgspec.to_builtins(value), hint, strict=True)
     except (msgspec.ValidationError, TypeError, NotImplementedError):

@@ -1,0 +1,310 @@
+"""``artgen image prepare``: pictures of any kind and size to one array of equal squares.
+
+Pictures are decoded and scaled in worker processes, and written in the order of the sources as they come, so
+neither memory nor the number of workers limits or changes the dataset. A stopped prepare goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import compress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from artgen import __version__
+from artgen.backend import SILENT, Progress
+from artgen.dataset import Dataset, Manifest, Skipped, fingerprint, is_dataset, write_manifest
+from artgen.errors import Interrupted, OptionError, OutputError, SourceError
+from artgen.files import write_atomically
+from artgen.media import image
+from artgen.media.archives import Reader, Source
+from artgen.media.partial import Partial, Record
+from artgen.media.sources import PICTURES, Found, Labels, find
+from artgen.media.trees import natural
+from artgen.media.workers import in_order
+from artgen.options import Meta, Options
+
+_METHOD = 1
+"""Raised whenever the same sources would give other pixels, so that an old journal is not gone on with."""
+
+_FEW_COLOURS = 256
+
+
+class Prepare(Options, frozen=True, kw_only=True):
+    """Options of ``artgen image prepare``, for every image backend."""
+
+    resolution: Annotated[
+        int, Meta(ge=8, le=1024, description="Edge of the square pictures; a multiple of 8.", extra={"unit": "pixels"})
+    ] = 64
+    fit: Annotated[
+        Literal["crop", "pad", "stretch"],
+        Meta(description="How a picture becomes square: cut to its middle, given bars of the background, or squeezed."),
+    ] = "crop"
+    background: Annotated[str, Meta(description="Colour under transparent parts and of the bars, a name or #rrggbb.")] = "white"
+    min_size: Annotated[
+        int | None,
+        Meta(
+            ge=1, le=65536, extra={"unit": "pixels"},
+            description="Skip pictures whose shorter edge (with --fit pad the longer) is smaller; unset: half the resolution.",
+        ),
+    ] = None  # fmt: skip
+    upscale: Annotated[
+        Literal["auto", "nearest", "smooth"],
+        Meta(description="How small pictures grow: auto keeps the hard edges of pixel art and smooths all others."),
+    ] = "auto"
+    labels: Annotated[
+        Labels,
+        Meta(description="Classes: auto takes folders that hold all files, or the column label; folders insists; none."),
+    ] = "auto"
+    duplicates: Annotated[
+        Literal["skip", "keep"], Meta(description="What happens to pictures that are equal at the output size.")
+    ] = "skip"
+    workers: Annotated[
+        int | None, Meta(ge=1, le=1024, description="Processes that decode; unset: one a core.", extra={"unit": "processes"})
+    ] = None
+    max_pixels: Annotated[
+        int, Meta(ge=1, le=2**31, description="Refuse larger pictures before decoding them.", extra={"unit": "pixels"})
+    ] = image.MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.resolution % 8:
+            low = self.resolution // 8 * 8
+            near = f"{low} or {low + 8}"
+            raise OptionError(f"--resolution takes a multiple of 8 from 8 to 1024, not {self.resolution}; try {near}")
+        from PIL import ImageColor
+
+        try:
+            ImageColor.getrgb(self.background)
+        except ValueError:
+            told = "a colour such as white, black or #ffeedd"
+            raise OptionError(f"--background takes {told}, not {self.background!r}") from None
+
+    @property
+    def smallest(self) -> int:
+        """The edge below which a picture is too small, in pixels."""
+        return self.min_size if self.min_size is not None else self.resolution // 2
+
+
+def prepare(sources: Sequence[str | Path], folder: str | Path, options: Prepare, progress: Progress = SILENT) -> Dataset:
+    """Decode the pictures in ``sources`` into a dataset in ``folder``.
+
+    Same sources and options give the same bytes, whatever the number of workers and however often it was stopped.
+
+    Raises:
+        SourceError: a source is missing or unreadable, or no picture is usable.
+        OutputError: ``folder`` holds another dataset, or cannot be written.
+        Interrupted: Ctrl-C; the same call goes on.
+    """
+    folder = Path(folder)
+    for source in sources:
+        if is_dataset(source) and (Path(source) / "images.npy").exists():
+            raise SourceError(f"{source}: a prepared dataset already; give it to artgen image train as it is")
+    found = find(sources, PICTURES, labels=options.labels, exclude=folder)
+    key = _key(found, options)
+    if is_dataset(folder):
+        return _present(folder, key, progress)
+    for remark in found.remarks:
+        progress.say(remark)
+    with Partial(folder, (options.resolution, options.resolution, 3), key) as partial:
+        try:
+            _fill(partial, found, options, progress)
+            dataset = _finish(partial, found, options, key)
+        except KeyboardInterrupt:
+            done = f"stopped after {len(partial.records)} of {len(found.items)} files"
+            raise Interrupted(f"{done}; the same command again goes on from there") from None
+    _tell(dataset, progress)
+    return dataset
+
+
+def fitted(pixels: NDArray[np.uint8], options: Prepare) -> tuple[NDArray[np.uint8], str]:
+    """A picture uint8 [H, W, 3] as a square of ``options.resolution``, and whether it was ``reduced``, ``enlarged`` or ``kept``."""
+    from PIL import Image
+
+    edge = options.resolution
+    height, width = pixels.shape[:2]
+    left = top = 0
+    size = (edge, edge)
+    if options.fit == "crop":
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        width = height = side
+    elif options.fit == "pad":
+        longest = max(width, height)
+        size = (max(1, round(width * edge / longest)), max(1, round(height * edge / longest)))
+    picture = Image.fromarray(pixels[top : top + height, left : left + width])
+    how = "kept"
+    if size != (width, height):
+        how = "enlarged" if size[0] >= width and size[1] >= height else "reduced"
+        # reducing_gap: very large pictures are first averaged to three times the size, which looks the same and is faster.
+        picture = picture.resize(size, _filter(picture, size, how, options.upscale), reducing_gap=3.0)
+    if size != (edge, edge):
+        sheet = Image.new("RGB", (edge, edge), options.background)
+        sheet.paste(picture, ((edge - size[0]) // 2, (edge - size[1]) // 2))
+        picture = sheet
+    return np.asarray(picture), how
+
+
+def _filter(picture: Any, size: tuple[int, int], how: str, upscale: str) -> Any:  # Any: Pillow is imported inside functions
+    from PIL import Image
+
+    if how == "reduced":
+        return Image.Resampling.LANCZOS
+    whole = size[0] % picture.width == 0 and size[1] % picture.height == 0
+    if upscale == "nearest" or (upscale == "auto" and whole and picture.getcolors(_FEW_COLOURS)):
+        return Image.Resampling.NEAREST
+    return Image.Resampling.BICUBIC
+
+
+# --- one picture, in a worker
+
+
+def _work(sources: Sequence[Source], options: Prepare, reader: Reader) -> list[tuple[Record, bytes]]:
+    return [_item(source, options, reader) for source in sources]
+
+
+def _item(source: Source, options: Prepare, reader: Reader) -> tuple[Record, bytes]:
+    try:
+        pixels = image.decode(
+            source.path or reader.read(source), name=source.name, background=options.background, max_pixels=options.max_pixels,
+            # Twice the size leaves the fine work of scaling to Lanczos; a picture at the target was not reduced at all.
+            target=max(2 * options.resolution, options.smallest),
+        )  # fmt: skip
+    except SourceError as error:
+        reason = str(error).removeprefix(f"{source.name}: ").partition("; ")[0]
+        return Record(False, "", reason), b""
+    height, width = pixels.shape[:2]
+    if (max if options.fit == "pad" else min)(height, width) < options.smallest:
+        return Record(False, "", f"too small: {width}x{height}, needs {options.smallest} (--min-size)"), b""
+    square, how = fitted(pixels, options)
+    data = square.tobytes()
+    return Record(True, hashlib.blake2b(data, digest_size=16).hexdigest(), how), data
+
+
+# --- all of them
+
+
+def _fill(partial: Partial, found: Found, options: Prepare, progress: Progress) -> None:
+    sources = [item.source for item in found.items]
+    names: dict[str, str] = {}
+    done = len(partial.records)
+    for source, record in zip(sources, partial.records, strict=False):
+        if record.stored:
+            names.setdefault(record.digest, source.name)
+    progress.start("Preparing pictures", len(sources), "files")
+    if done:
+        progress.say(f"going on after {done} of {len(sources)} files")
+        progress.advance(done)
+    item_bytes = options.resolution**2 * 3
+    chunk = max(1, min(32, 2**22 // item_bytes))
+    with contextlib.closing(in_order(_work, sources[done:], options, chunk=chunk, workers=options.workers)) as stream:
+        for results in stream:
+            records, items = [], []
+            for source, (record, data) in zip(sources[len(partial.records) :], results, strict=False):
+                first = names.setdefault(record.digest, source.name) if record.stored else ""
+                if first and first is not source.name and options.duplicates == "skip":
+                    records.append(Record(False, record.digest, f"duplicate of {first}"))
+                    continue
+                records.append(record)
+                items.extend([data] if record.stored else [])
+            partial.add(records, items)
+            progress.advance(len(records))
+    progress.finish()
+
+
+def _finish(partial: Partial, found: Found, options: Prepare, key: str) -> Dataset:
+    stored = [record.stored for record in partial.records]
+    items = list(compress(found.items, stored))
+    refused = [
+        Skipped(item.source.name, record.note)
+        for item, record in zip(found.items, partial.records, strict=True)
+        if not record.stored
+    ]
+    if not items:
+        partial.discard()
+        raise _nothing(found, refused)
+    folder, shape = partial.folder, [len(items), *partial.shape]
+    arrays, shapes = {"images": "images.npy"}, {"images": shape}
+    notes: dict[str, Any] = {"names": "names.jsonl", "key": key}
+    notes["resized"] = dict(sorted(Counter(record.note for record in partial.records if record.stored).items()))
+    if found.licences:
+        notes["licences"] = found.licences
+    classes = _class_names([item.label for item in items], options.labels)
+    number = {name: index for index, name in enumerate(classes)}
+    labels = np.array([number[item.label] for item in items if classes], np.int64)
+    if classes:
+        arrays["labels"], shapes["labels"] = "labels.npy", [len(items)]
+        write_atomically(folder / "labels.npy", _npy(labels))
+    captions = "captions.jsonl" if any(item.caption for item in items) else ""
+    if captions:
+        write_atomically(folder / captions, _lines(item.caption for item in items))
+    write_atomically(folder / "names.jsonl", _lines(item.source.name for item in items))
+    partial.finish()
+    digests = "".join(record.digest for record in partial.records if record.stored).encode()
+    told = {name: value for name, value in options.asdict().items() if name != "workers"}
+    manifest = Manifest(
+        artgen=__version__, kind="image", count=len(items), arrays=arrays, shapes=shapes, classes=classes, captions=captions,
+        options={**told, "min_size": options.smallest}, sources=found.origins, skipped=[*found.skipped, *refused], notes=notes,
+        fingerprint=fingerprint(str(shape).encode(), digests, labels.tobytes(), "\n".join(classes).encode()),
+    )  # fmt: skip
+    dataset = write_manifest(folder, manifest)
+    partial.forget()
+    return dataset
+
+
+def _present(folder: Path, key: str, progress: Progress) -> Dataset:
+    dataset = Dataset.open(folder, "image")
+    if dataset.manifest.notes.get("key") != key:
+        raise OutputError(f"{folder}: holds a dataset of other sources or options; choose another --output")
+    progress.say(f"{folder}: this dataset is there already, with {len(dataset)} pictures")
+    return dataset
+
+
+def _key(found: Found, options: Prepare) -> str:
+    """A hash over all that decides the dataset: options, sources, labels and captions."""
+    told = {name: value for name, value in options.asdict().items() if name != "workers"}
+    digest = hashlib.sha256(msgspec.json.encode([_METHOD, told, found.origins, found.licences]))
+    for item in found.items:
+        source = item.source
+        digest.update(msgspec.json.encode([source.name, source.size, source.stamp, item.label, item.caption]))
+    return digest.hexdigest()
+
+
+def _class_names(labels: Sequence[str], wish: Labels) -> list[str]:
+    # A single class says nothing, unless folders were insisted on.
+    names = sorted(set(labels) - {""}, key=natural)
+    return names if len(names) > 1 or wish == "folders" else []
+
+
+def _nothing(found: Found, refused: Sequence[Skipped]) -> SourceError:
+    reasons = Counter(re.split(r"[:(]", skip.reason)[0].strip() for skip in refused)
+    listed = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
+    names = ", ".join(str(origin["name"]) for origin in found.origins[:3])
+    first = f"; the first: {refused[0].file}: {refused[0].reason}"
+    return SourceError(f"{names}: none of {len(found.items)} files is a usable picture ({listed}){first}")
+
+
+def _tell(dataset: Dataset, progress: Progress) -> None:
+    if dataset.classes:
+        progress.say(f"{len(dataset.classes)} classes")
+    if dataset.captions:
+        progress.say(f"{sum(map(bool, dataset.captions))} of {len(dataset)} pictures have a caption")
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def _lines(texts: Iterable[str]) -> bytes:
+    return b"".join(msgspec.json.encode(text) + b"\n" for text in texts)
