@@ -1,0 +1,191 @@
+"""The Typer application for what was typed: one command in full, the rest by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from artgen import registry
+from artgen.backend import VERBS, Backend
+from artgen.cli import common
+from artgen.cli.flags import Positional, command, flag_names
+from artgen.cli.scan import Scan
+from artgen.errors import ArtgenError
+from artgen.options import Options
+
+VERB_HELP = {
+    "prepare": "Turn files into a dataset.",
+    "train": "Train a model on a dataset or a folder.",
+    "generate": "Make new works with a model.",
+    "modify": "Change your own works with a model.",
+    "evaluate": "Measure a model against real data.",
+}
+_EXAMPLES = {
+    "prepare": ["artgen {modality} prepare photos/ --output data/photos"],
+    "train": [
+        "artgen {modality} train data/photos --output runs/photos --minutes 20",
+        "artgen {modality} train --resume --output runs/photos",
+    ],
+    "generate": [
+        "artgen {modality} generate --seed 7",
+        "artgen {modality} generate --model runs/photos --seeds 0,1,4-6 --output out/",
+    ],
+    "modify": ["artgen {modality} modify mine.png --model runs/photos --compare"],
+    "evaluate": ["artgen {modality} evaluate runs/photos data/photos --output sheets/"],
+}
+_OWN = {
+    "prepare": common.Prepare,
+    "train": common.Train,
+    "generate": common.Generate,
+    "modify": common.Modify,
+    "evaluate": common.Evaluate,
+}
+_SOURCES = Positional("source", "SOURCE...", "Folders, archives (zip, tar), files or globs.", many=True)
+_POSITIONALS = {
+    "prepare": [_SOURCES],
+    "train": [Positional("source", "SOURCE_OR_DATASET...", "A prepared dataset, or what prepare takes.", many=True)],
+    "generate": [],
+    "modify": [Positional("work", "FILE...", "Your own works.", many=True)],
+    "evaluate": [
+        Positional("model", "MODEL", "Folder of a model or run, or a starter's name."),
+        Positional("dataset", "DATASET", "A prepared dataset."),
+    ],
+}
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+def build(scan: Scan) -> typer.Typer:
+    """The application whose command named in ``scan`` has its full flags.
+
+    Raises:
+        UnusableBackendError: the backend that was asked for cannot be used.
+        UnknownBackendError: there is none of that name.
+    """
+    # Typer's own rendering of help and errors loads rich, which takes as long as all the rest of a command's start.
+    app = typer.Typer(
+        name="artgen", help="Make art with generative models: artgen MODALITY VERB.", no_args_is_help=True,
+        rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=_SETTINGS,
+        epilog=_epilog(["artgen image generate --seed 7 --output first.png", "artgen image train photos/ --minutes 20"]),
+    )  # fmt: skip
+    app.callback()(_root)
+    for modality in registry.modalities():
+        app.add_typer(_modality(modality, scan), name=modality)
+    _add_own_commands(app)
+    return app
+
+
+def flags_of(scan: Scan) -> list[str]:
+    """The flags of the command that was typed, to suggest one for a mistyped flag."""
+    if scan.verb in VERBS:
+        try:
+            cls = registry.get(scan.command, scan.backend)
+        except ArtgenError:
+            return flag_names(_OWN[scan.verb], [])
+        return flag_names(_OWN[scan.verb], _groups(cls, scan.verb))
+    own: dict[str, type[Options]] = {"backends": common.Backends, "replay": common.Replay, "show": common.Everywhere}
+    return [*flag_names(own.get(scan.command, common.Everywhere), []), "--help", "--version"]
+
+
+def _root(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and stop.", is_eager=True, callback=lambda asked: _version(asked)
+    ),
+    json: bool = typer.Option(False, "--json", help="Print results and errors as JSON."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    pass  # the flags act through the scan and the callback
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import artgen
+
+        print(f"artgen {artgen.__version__}")
+        raise typer.Exit
+
+
+def _modality(modality: str, scan: Scan) -> typer.Typer:
+    found = registry.backends(modality)
+    chosen = scan.command == modality
+    help_ = f"Backends: {', '.join(entry.name for entry in found)}." if found else _none_yet(modality)
+    cls: type[Backend] | None = None
+    fault = ""
+    if chosen and found:
+        try:
+            cls = registry.get(modality, scan.backend)
+        except ArtgenError as error:  # help still works; the verb says it again as an error
+            fault = f"\n\n{error}."
+    group = typer.Typer(help=help_ + fault, no_args_is_help=True, rich_markup_mode=None, context_settings=_SETTINGS)
+    for verb in VERBS if chosen else ():
+        if cls is not None and verb in cls.verbs() and verb == scan.verb:
+            _add_verb(group, modality, verb, cls)
+        else:
+            unknown_flags = {**_SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}
+            offered = cls is None or verb in cls.verbs()
+            refuse = _refusing(modality, verb, scan.backend)
+            text = VERB_HELP[verb] + fault if found else _none_yet(modality)
+            group.command(verb, help=text, hidden=not offered, context_settings=unknown_flags)(refuse)
+    return group
+
+
+def _add_verb(group: typer.Typer, modality: str, verb: str, cls: type[Backend]) -> None:
+    def action(own: Any, options: dict[str, Any], arguments: Any) -> int | None:
+        from artgen.cli import verbs
+
+        return getattr(verbs, verb)(modality, own, options, arguments)  # type: ignore[no-any-return]  # one of five functions
+
+    function = command(_POSITIONALS[verb], _OWN[verb], _groups(cls, verb), action)
+    help_ = f"{VERB_HELP[verb]}\n\nBackend {cls.modality}.{cls.name}: {cls.summary}"
+    examples = [example.format(modality=modality) for example in _EXAMPLES[verb]]
+    group.command(verb, help=help_, epilog=_epilog(examples), context_settings=_SETTINGS)(function)
+
+
+def _groups(cls: type[Backend], verb: str) -> list[type[Options]]:
+    """``train`` takes the options of ``prepare`` too, for a source that is not prepared yet."""
+    groups: list[type[Options]] = [getattr(cls, verb.capitalize())]
+    return [*groups, cls.Prepare] if verb == "train" and "prepare" in cls.verbs() else groups
+
+
+def _add_own_commands(app: typer.Typer) -> None:
+    path = Positional("path", "PATH", "A work, a model, a dataset, a run or a starter's name.")
+    work = Positional("path", "FILE", "A work that carries its recipe, or the recipe's .json.")
+    commands: list[tuple[str, str, list[Positional], type[Options], str]] = [
+        ("backends", "List the installed backends.", [], common.Backends, "artgen backends --modality image"),
+        ("show", "Tell what a file or folder is and how it was made.", [path], common.Everywhere, "artgen show first.png"),
+        ("replay", "Make a work again from its recipe and compare.", [work], common.Replay, "artgen replay first.png"),
+    ]
+    for name, help_, positionals, own, example in commands:
+        function = command(positionals, own, [], _own_action(name))
+        app.command(name, help=help_, epilog=_epilog([example]), context_settings=_SETTINGS)(function)
+
+
+def _own_action(name: str) -> Callable[[Any, dict[str, Any], Any], int | None]:
+    def action(own: Any, options: dict[str, Any], arguments: Any) -> int | None:
+        from artgen.cli import verbs
+
+        return getattr(verbs, name)(own, options, arguments)  # type: ignore[no-any-return]  # one of three functions
+
+    return action
+
+
+def _refusing(modality: str, verb: str, backend: str | None = None) -> Callable[[], None]:
+    def refuse() -> None:
+        from artgen.api import offering
+
+        offering(modality, backend, verb)
+
+    return refuse
+
+
+def _none_yet(modality: str) -> str:
+    return (
+        f"No backend for {modality} is installed yet. A plugin package adds one: install it with pip in this environment "
+        "and artgen backends lists it."
+    )
+
+
+def _epilog(examples: list[str]) -> str:
+    # The sign keeps Typer's formatter from joining the lines.
+    return "\b\n" + "\n".join(["Examples:", *(f"  {example}" for example in examples)])

@@ -1,0 +1,103 @@
+"""The flags that belong to artgen itself, declared like a backend's own, a class a command."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from artgen.options import Meta, Options
+
+_SHORT_OUTPUT = {"short": "-o"}
+
+
+class Everywhere(Options):
+    """Flags of every command."""
+
+    json: Annotated[bool, Meta(description="Print the result (or the error) as JSON.")] = False
+    debug: Annotated[bool, Meta(description="Show the traceback of an error.")] = False
+
+
+class Verb(Everywhere):
+    """Flags of every verb."""
+
+    backend: Annotated[str | None, Meta(description="Backend by name; else the model's own, else the default.")] = None
+
+
+class Device(Verb):
+    """Flags of the verbs that compute."""
+
+    device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:NUMBER or mps.")] = "auto"
+
+
+class Through(Device):
+    """Flags of the verbs that send works through a model."""
+
+    batch_size: Annotated[int | None, Meta(ge=1, description="Works at once; smaller needs less memory.")] = None
+
+
+class Prepare(Verb):
+    """Flags of ``prepare``."""
+
+    output: Annotated[str | None, Meta(description="Folder of the new dataset; required.", extra=_SHORT_OUTPUT)] = None
+
+
+class Train(Device):
+    """Flags of ``train``."""
+
+    output: Annotated[
+        str | None, Meta(description="Folder of the run; a new one below runs/ when not given.", extra=_SHORT_OUTPUT)
+    ] = None
+    config: Annotated[str | None, Meta(description="TOML file of options; flags win over it.")] = None
+    resume: Annotated[bool, Meta(description="Go on with the run in --output, exactly where it stopped.")] = False
+    dry_run: Annotated[bool, Meta(description="Print the resolved configuration as TOML and stop.")] = False
+
+
+class Works(Through):
+    """Flags of the verbs that save works."""
+
+    model: Annotated[str | None, Meta(description="Folder of a model or run, or a starter's name.")] = None
+    output: Annotated[
+        str | None,
+        Meta(description="File, folder (ending in /) or pattern with {seed}, {model}, {name}.", extra=_SHORT_OUTPUT),
+    ] = None
+    format: Annotated[str | None, Meta(description="Kind of file in a folder: png, jpg, webp, mp4, gif …")] = None
+    recipe: Annotated[
+        Literal["full", "minimal", "none"], Meta(description="How much the file tells of its making; the AI mark always stays.")
+    ] = "full"
+
+
+class Generate(Works):
+    """Flags of ``generate``."""
+
+    count: Annotated[int | None, Meta(ge=1, description="How many works.", extra={"short": "-n"})] = None
+    seed: Annotated[
+        int | None, Meta(ge=0, le=2**63 - 1, description="Seed of the first work; the next have the next seeds. Else drawn.")
+    ] = None
+    seeds: Annotated[str | None, Meta(description="Seeds one by one: 0,1,4-6.")] = None
+    grid: Annotated[str | None, Meta(description="One sheet of COLUMNSxROWS works, for example 4x2.")] = None
+
+
+class Modify(Works):
+    """Flags of ``modify``."""
+
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="Fixes every random draw.")] = 0
+    compare: Annotated[bool, Meta(description="Write a second picture: before and after, side by side.")] = False
+
+
+class Evaluate(Through):
+    """Flags of ``evaluate``."""
+
+    output: Annotated[str | None, Meta(description="Folder for sheets and scores.json.", extra=_SHORT_OUTPUT)] = None
+
+
+class Replay(Everywhere):
+    """Flags of ``replay``."""
+
+    model: Annotated[str | None, Meta(description="Where the model is now, when it is not where the recipe says.")] = None
+    device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:NUMBER or mps.")] = "cpu"
+    output: Annotated[str | None, Meta(description="Keep the remake in this file or folder.", extra=_SHORT_OUTPUT)] = None
+
+
+class Backends(Everywhere):
+    """Flags of ``backends``."""
+
+    modality: Annotated[str | None, Meta(description="Only those of one modality.")] = None

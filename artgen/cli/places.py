@@ -1,0 +1,102 @@
+"""Where results go: file names from what was typed after ``--output``; nothing is ever overwritten."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from artgen.artwork import Artwork, Image, Video
+from artgen.errors import OptionError, OutputError
+
+ENDINGS = tuple(dict.fromkeys((*Image.endings, *Video.endings)))
+_DEFAULT_ENDING = {"image": ".png", "video": ".mp4"}
+
+
+@dataclass(frozen=True)
+class Places:
+    """Names the file of each work.
+
+    ``output`` is a file name, a folder (ending in ``/``, or there already) or a name with ``{seed}``, ``{model}`` or
+    ``{name}`` in it; ``several`` adds what tells the works of one call apart to a plain file name.
+    """
+
+    output: str
+    ending: str
+    several: bool
+
+    @classmethod
+    def chosen(cls, output: str | None, format_: str | None, *, several: bool) -> Places:
+        """Check what was typed before any work is made.
+
+        Raises:
+            OptionError: no work is saved in such a format, or ``--output`` and ``--format`` contradict each other.
+            OutputError: the folder cannot be written.
+        """
+        ending = ""
+        if format_ is not None:
+            ending = "." + format_.lower().removeprefix(".")
+            if ending not in ENDINGS:
+                raise OptionError(f"--format takes {', '.join(e[1:] for e in ENDINGS)}, not {format_}")
+        output = output or "./"
+        if not _is_folder(output):
+            typed = Path(output).suffix.lower()
+            if not typed and ending:
+                output += ending
+            elif typed not in ENDINGS:
+                name = typed or "no ending"
+                raise OptionError(f"--output {output}: works are saved as {', '.join(ENDINGS)}, not {name}; a folder ends in /")
+            elif ending and typed != ending:
+                raise OptionError(f"--output {output} and --format {format_} contradict each other; leave one out")
+        _check_writable(_folder(output))
+        return cls(output, ending, several)
+
+    def path(self, work: Artwork, *, label: str, extra: str, **facts: str) -> Path:
+        """The file for ``work``: ``label`` names it in a folder, ``extra`` tells it apart after a plain file name."""
+        if _is_folder(self.output):
+            return Path(self.output) / f"{safe(label)}{self.ending or _DEFAULT_ENDING.get(work.modality, '.png')}"
+        if "{" in self.output:
+            return Path(_fill(self.output, {"seed": seed_text(work.seeds), **facts}))
+        path = Path(self.output)
+        return path.with_name(f"{path.stem}-{safe(extra)}{path.suffix}") if self.several else path
+
+
+def seed_text(seeds: Sequence[int]) -> str:
+    """``0007``, or ``0007-0014`` for several in one file."""
+    if not seeds:
+        return "none"
+    return f"{seeds[0]:04d}" if len(seeds) == 1 else f"{seeds[0]:04d}-{seeds[-1]:04d}"
+
+
+def safe(name: str) -> str:
+    """``name`` as one part of a path, whatever is in it."""
+    return re.sub(r'[/\\:*?"<>|\x00-\x1f]', "_", name).strip(". ") or "work"
+
+
+def _fill(pattern: str, facts: dict[str, str]) -> str:
+    def put(match: re.Match[str]) -> str:
+        if match[1] not in facts:
+            raise OptionError(f"--output {pattern}: knows {', '.join(f'{{{name}}}' for name in facts)}, not {match[0]}")
+        return safe(facts[match[1]])
+
+    return re.sub(r"\{([^{}]*)\}", put, pattern)
+
+
+def _is_folder(output: str) -> bool:
+    return output.endswith(("/", os.sep)) or Path(output).is_dir()
+
+
+def _folder(output: str) -> Path:
+    return Path(output) if _is_folder(output) else Path(output).parent
+
+
+def _check_writable(folder: Path) -> None:
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise OutputError(f"{folder}: {there} is a file, not a folder; choose another --output")
+    if not os.access(there, os.W_OK):
+        raise OutputError(f"{folder}: no permission to write there; choose another --output")

@@ -1,0 +1,126 @@
+"""Progress for people: a bar on a terminal, a line now and then elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from artgen.artwork import Artwork
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+class Lines:
+    """A :class:`artgen.backend.Progress` of plain lines, at most one in five seconds and one at the end of each piece."""
+
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream or sys.stderr
+        self._clock = clock
+        self._begin("", None, "")
+
+    def start(self, description: str, total: float | None = None, unit: str = "") -> None:
+        """Begin one piece of work."""
+        self._begin(description, total, unit)
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        """Count; a line is printed when the last one is old enough."""
+        self._done += amount
+        self._note = note or self._note
+        now = self._clock()
+        if now - self._printed >= _SECONDS_BETWEEN_LINES:
+            self._printed = now
+            self.say(self._line(now))
+
+    def partial(self, artwork: Artwork) -> None:
+        """Nothing: a stream of lines has no place for half-made works."""
+
+    def say(self, sentence: str) -> None:
+        """Print one sentence."""
+        print(sentence, file=self._stream, flush=True)
+
+    def finish(self) -> None:
+        """Print a last line, if the piece was long enough to have had one."""
+        if self._printed > self._started:
+            self.say(self._line(self._clock()))
+        self._begin("", None, "")
+
+    def _begin(self, description: str, total: float | None, unit: str) -> None:
+        self._description, self._total, self._unit = description, total, unit
+        self._done, self._note = 0.0, ""
+        self._started = self._printed = self._clock()
+
+    def _line(self, now: float) -> str:
+        of = f" of {self._total:g}" if self._total else ""
+        parts = [f"{self._description}: {self._done:g}{of}{' ' + self._unit if self._unit else ''}"]
+        passed = now - self._started
+        if passed > 0 and self._done > 0:
+            rate = self._done / passed
+            parts.append(f"{rate:.3g} a second")
+            if self._total and self._total > self._done:
+                parts.append(f"{duration((self._total - self._done) / rate)} left")
+        return ", ".join([*parts, *([self._note] if self._note else [])])
+
+
+class Bars:
+    """A :class:`artgen.backend.Progress` of bars with rate and remaining time, for a terminal."""
+
+    def __init__(self) -> None:
+        self._bars: Any = None  # rich is imported with the first bar: many commands need none
+        self._tasks: list[Any] = []
+
+    def start(self, description: str, total: float | None = None, unit: str = "") -> None:
+        """Show a bar; one begun before another is finished stands above it."""
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        if self._bars is None:
+            self._bars = Progress(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
+                TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+                console=Console(stderr=True), transient=True,
+            )  # fmt: skip
+            self._bars.start()
+        self._tasks.append(self._bars.add_task(escape(description), total=total, unit=escape(unit), note=""))
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        """Move the newest bar."""
+        if self._tasks:
+            from rich.markup import escape
+
+            more = {"note": escape(note)} if note else {}
+            self._bars.update(self._tasks[-1], advance=amount, **more)
+
+    def partial(self, artwork: Artwork) -> None:
+        """Nothing: a terminal shows no pictures."""
+
+    def say(self, sentence: str) -> None:
+        """Print one sentence above the bars."""
+        if self._bars is not None:
+            self._bars.console.print(sentence, markup=False, highlight=False)
+        else:
+            print(sentence, file=sys.stderr, flush=True)
+
+    def finish(self) -> None:
+        """Take the newest bar away, and give the terminal back with the last."""
+        if self._tasks:
+            self._bars.remove_task(self._tasks.pop())
+        if not self._tasks:
+            self.close()
+
+    def close(self) -> None:
+        """Give the terminal back, also after an error in the middle of a piece."""
+        if self._bars is not None:
+            self._bars.stop()
+        self._bars, self._tasks = None, []
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h 5 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,287 @@
+"""What each command does: call the API, save, and tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from artgen import api
+from artgen.artwork import Artwork, Image, grid, open_artwork
+from artgen.cli.places import Places, seed_text
+from artgen.cli.seeds import parse_seeds
+from artgen.cli.voice import Voice, bytes_text, shortened, show_table
+from artgen.errors import OptionError, UsageError
+from artgen.model import Model
+from artgen.options import Options
+
+_LARGEST_SHEET = 10_000
+
+Values = dict[str, Any]
+Arguments = Mapping[str, Any]
+
+
+def prepare(modality: str, own: Any, options: Values, arguments: Arguments) -> None:
+    """``artgen <modality> prepare SOURCE… --output DATASET``."""
+    voice = Voice(own.json)
+    if not arguments["source"]:
+        raise UsageError(f"give what to prepare: artgen {modality} prepare SOURCE… --output DATASET")
+    if not own.output:
+        raise UsageError("--output DATASET must be given: the folder of the new dataset")
+    dataset = api.prepare(modality, arguments["source"], own.output, backend=own.backend, progress=voice.progress, **options)
+    skipped = [(item.file, item.reason) for item in dataset.manifest.skipped]
+    voice.close()
+    if skipped and not own.json:
+        rows, rest = shortened(skipped, f"{dataset.folder}/dataset.json")
+        show_table(("skipped", "reason"), rows, stderr=True)
+        voice.say(rest) if rest else None
+    told: Values = {"dataset": str(dataset.folder), "kind": dataset.kind, "count": len(dataset), "classes": dataset.classes}
+    told["skipped"] = [{"file": file, "reason": reason} for file, reason in skipped]
+    classes = f" in {len(dataset.classes)} classes" if dataset.classes else ""
+    left_out = f", {len(skipped)} skipped" if skipped else ""
+    voice.result(told, f"{dataset.folder}: {len(dataset)} usable{classes}{left_out}")
+    voice.say(f"next: artgen {modality} train {dataset.folder}")
+
+
+def train(modality: str, own: Any, options: Values, arguments: Arguments) -> None:
+    """``artgen <modality> train SOURCE_OR_DATASET --output RUN``."""
+    from artgen.plan import plan_training
+
+    voice = Voice(own.json)
+    plan = plan_training(
+        modality, arguments["source"], own.output, backend=own.backend, resume=own.resume, config=own.config,
+        device=own.device, **options,
+    )  # fmt: skip
+    if own.dry_run:
+        resolved = {"output": str(plan.output), "dataset": str(plan.dataset), "options": plan.options.asdict()}
+        resolved["prepare"] = plan.prepare.asdict() if plan.prepare else None
+        voice.result(resolved, plan.to_toml().rstrip("\n"))
+        return
+    first = api.processes()[0] == 0
+    if first:
+        voice.say(f"run: {plan.output}")
+    model = api.run_training(plan, progress=voice.progress)
+    if first:
+        told = {"run": str(plan.output), "model": str(model.folder), "backend": model.backend, "scores": model.config.scores}
+        voice.result(told, str(model.folder))
+        voice.say(f"next: artgen {modality} generate --model {plan.output}")
+
+
+def generate(modality: str, own: Any, options: Values, arguments: Arguments) -> None:
+    """``artgen <modality> generate``; with ``--grid`` all works are one sheet."""
+    voice = Voice(own.json)
+    sheet = _sheet(own)
+    seeds = parse_seeds(own.seeds) if own.seeds is not None else None
+    count = own.count
+    if sheet:
+        places = sheet[0] * sheet[1]
+        if (count or 0) > places or len(seeds or ()) > places:
+            raise UsageError(
+                f"--grid {own.grid} holds {places} works, not {count or len(seeds or ())}; ask for fewer or a larger grid"
+            )
+        count = count if count or seeds else places
+        if api.processes()[0] != 0:
+            return  # a sheet is one piece of work, and the first process makes it
+    several = not sheet and ((count or 1) > 1 or len(seeds or ()) > 1)
+    where = Places.chosen(own.output, own.format, several=several)
+    _, model = api.choose(modality, "generate", model=own.model, backend=own.backend)
+    works = api.iter_generate(
+        modality, model=model, n=count, seed=own.seed, seeds=seeds, device=own.device,
+        batch_size=own.batch_size, progress=voice.progress, share=not sheet, **options,
+    )  # fmt: skip
+    if sheet:
+        works = iter([_as_grid(list(works), *sheet)])
+    files = list(_saved(works, where, model, own, voice))
+    if own.json:
+        voice.result({"model": model.name, "backend": model.backend, "files": files})
+
+
+def modify(modality: str, own: Any, options: Values, arguments: Arguments) -> None:
+    """``artgen <modality> modify WORK… --model PATH``."""
+    voice = Voice(own.json)
+    inputs: list[str] = arguments["work"]
+    if not inputs:
+        raise UsageError(f"give what to modify: artgen {modality} modify FILE…")
+    where = Places.chosen(own.output, own.format, several=len(inputs) > 1)
+    _, model = api.choose(modality, "modify", model=own.model, backend=own.backend)
+    works = api.iter_modify(
+        modality, inputs, model=model, seed=own.seed, device=own.device, batch_size=own.batch_size,
+        progress=voice.progress, **options,
+    )  # fmt: skip
+    files = []
+    for source, work in zip(inputs, works, strict=True):
+        name = Path(source).stem
+        path = where.path(work, label=f"{name}-modified", extra=name, model=model.name, name=name)
+        told: Values = {"path": str(work.save(path, recipe=own.recipe)), "input": source, "seeds": list(work.seeds)}
+        if own.compare:
+            told["compare"] = str(_save_comparison(source, work, Path(told["path"]), own.recipe))
+        files.append(told)
+        if not own.json:
+            voice.result(None, told["path"], *([told["compare"]] if own.compare else []))
+    if own.json:
+        voice.result({"model": model.name, "backend": model.backend, "files": files})
+
+
+def evaluate(modality: str, own: Any, options: Values, arguments: Arguments) -> None:
+    """``artgen <modality> evaluate MODEL DATASET``."""
+    voice = Voice(own.json)
+    if not arguments["model"] or not arguments["dataset"]:
+        raise UsageError(f"give a model and a dataset: artgen {modality} evaluate MODEL DATASET")
+    scores = api.evaluate(
+        modality, arguments["model"], arguments["dataset"], backend=own.backend, device=own.device,
+        batch_size=own.batch_size, progress=voice.progress, **options,
+    )  # fmt: skip
+    told: dict[str, Values] = {}
+    for name, score in scores.items():
+        told[name] = {field: getattr(score, field) for field in ("value", "floor", "better", "description", "protocol")}
+        if own.output and score.sheet is not None:
+            told[name]["sheet"] = str(score.sheet.save(Path(own.output) / f"{name}{score.sheet.endings[0]}"))
+    if own.output:
+        _write_scores(Path(own.output), told)
+    rows = [
+        (name, _number(score.value), _number(score.floor), score.better, score.description, score.protocol)
+        for name, score in scores.items()
+    ]
+    voice.table(_plain({"model": arguments["model"], "dataset": arguments["dataset"], "scores": told}),
+                ("score", "value", "floor (real against real)", "better", "what it tells", "protocol"), rows)  # fmt: skip
+    for values in told.values():
+        if "sheet" in values:
+            voice.say(f"sheet: {values['sheet']}")
+
+
+def backends(own: Any, options: Values, arguments: Arguments) -> None:
+    """``artgen backends``."""
+    found = api.list_backends(own.modality)
+    rows = [
+        (
+            item["name"],
+            " ".join(item["verbs"]),
+            item["summary"] or f"cannot be used: {item['reason']}",
+            f"{item['package']} {item['version']}",
+        )
+        for item in found
+    ]
+    Voice(own.json).table({"backends": found}, ("backend", "verbs", "what it is", "from"), rows)
+
+
+def show(own: Any, options: Values, arguments: Arguments) -> None:
+    """``artgen show FILE|MODEL|DATASET|RUN``."""
+    from artgen.describe import show as describe
+
+    if not arguments["path"]:
+        raise UsageError("give what to show: artgen show FILE, MODEL, DATASET or RUN")
+    facts = describe(arguments["path"])
+    Voice(own.json).result(_plain(facts), *_fact_lines(facts))
+
+
+def replay(own: Any, options: Values, arguments: Arguments) -> int:
+    """``artgen replay FILE``; returns 1 when the work cannot be made again."""
+    from artgen.remake import replay as remake
+
+    if not arguments["path"]:
+        raise UsageError("give what to make again: artgen replay FILE")
+    voice = Voice(own.json)
+    where = Places.chosen(own.output, None, several=False) if own.output else None
+    found = remake(arguments["path"], model=own.model, device=own.device, progress=voice.progress)
+    told: Values = {"path": arguments["path"], "state": found.state, "reason": found.reason}
+    told["distance"] = {"largest": found.distance[0], "mean": found.distance[1]} if found.distance else None
+    if where and found.artwork is not None:
+        path = where.path(found.artwork, label=f"{Path(arguments['path']).stem}-again", extra="again")
+        told["remake"] = str(found.artwork.save(path))
+    voice.result(told, found.reason)
+    return 1 if found.state == "impossible" else 0
+
+
+def _saved(works: Iterator[Artwork], where: Places, model: Model, own: Any, voice: Voice) -> Iterator[Values]:
+    for work in works:
+        text = seed_text(work.seeds)
+        label = f"{model.name}-seed{'s' if len(work.seeds) > 1 else ''}{text}"
+        path = work.save(where.path(work, label=label, extra=text, model=model.name), recipe=own.recipe)
+        if not own.json:
+            voice.result(None, str(path))
+        yield {"path": str(path), "seeds": list(work.seeds)}
+
+
+def _sheet(own: Options) -> tuple[int, int] | None:
+    text = getattr(own, "grid", None)
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)[xX×](\d+)", text)
+    columns, rows = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= columns * rows <= _LARGEST_SHEET:
+        raise OptionError(f"--grid takes COLUMNSxROWS such as 4x2, at most {_LARGEST_SHEET} works, not {text}")
+    return columns, rows
+
+
+def _as_grid(works: list[Artwork], columns: int, rows: int) -> Artwork:
+    from msgspec.structs import replace
+
+    pictures = [work for work in works if isinstance(work, Image)]
+    if len(pictures) != len(works):
+        raise UsageError("--grid is for pictures; leave it out for moving ones")
+    sheet = grid(pictures, columns, rows)
+    if pictures[0].recipe is not None:
+        sheet.recipe = replace(pictures[0].recipe, seeds=sheet.seeds, layout=f"grid {columns}x{rows}")
+    return sheet
+
+
+def _save_comparison(source: str, work: Artwork, path: Path, detail: Any) -> Path:
+    from msgspec.structs import replace
+
+    from artgen.remake import side_by_side
+
+    if not isinstance(work, Image):
+        raise UsageError("--compare is for pictures; leave it out")
+    both = side_by_side(open_artwork(source), work)
+    if work.recipe is not None:
+        both.recipe = replace(work.recipe, layout="compare")
+    return both.save(path.with_name(f"{path.stem}-compare{path.suffix}"), recipe=detail)
+
+
+def _write_scores(folder: Path, told: dict[str, Values]) -> None:
+    import msgspec
+
+    from artgen.files import free_name, write_atomically
+
+    write_atomically(free_name(folder / "scores.json"), msgspec.json.format(msgspec.json.encode(_plain(told)), indent=1))
+
+
+def _plain(value: Any) -> Any:
+    """``value`` for JSON, which has no not-a-number: a score that could not be measured is null."""
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _fact_lines(facts: Values) -> list[str]:
+    lines = []
+    for name, value in facts.items():
+        if name == "skipped" and value:
+            rows, rest = shortened([(item["file"], item["reason"]) for item in value], f"{facts['path']}/dataset.json")
+            lines += [f"skipped: {len(value)}", *(f"  {file}: {reason}" for file, reason in rows), *([f"  {rest}"] if rest else [])]
+        elif name == "bytes":
+            lines.append(f"size: {bytes_text(value)}")
+        elif name == "next" and isinstance(value, list):
+            lines += [f"next: {step}" for step in value]
+        elif isinstance(value, dict):
+            lines += [f"{name}:", *(f"  {key}: {_flat(item)}" for key, item in value.items())] if value else []
+        elif value not in (None, [], ""):
+            lines.append(f"{name}: {_flat(value)}")
+    return lines
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_flat(item) for item in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,153 @@
+"""Show: what a file or folder of artgen's is, as plain values that print well and turn into JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections import Counter, deque
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from artgen.artwork import open_artwork, read_text
+from artgen.dataset import Dataset, is_dataset
+from artgen.errors import SourceError
+from artgen.model import CONFIG, WEIGHTS, Model, starters
+from artgen.plan import RUN_CONFIG
+
+_METRICS = "metrics.jsonl"
+
+
+def show(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What ``path`` is: a work, a model (folder or starter), a dataset or a run; the key ``kind`` says which.
+
+    Raises:
+        SourceError: it is none of these.
+    """
+    place = Path(path)
+    if place.is_file():
+        return _show_work(place)
+    if (place / RUN_CONFIG).is_file():
+        return _show_run(place)
+    if is_dataset(place):
+        return _show_dataset(place)
+    if (place / CONFIG).is_file() or str(path) in starters():
+        return _show_model(os.fspath(path))
+    if not place.exists():
+        known = ", ".join(starters()) or "none"
+        raise SourceError(f"{path}: no such file or folder; give a work, a model, a dataset, a run or a starter ({known})")
+    raise SourceError(f"{path}: neither a model ({CONFIG}), a dataset (dataset.json) nor a run ({RUN_CONFIG})")
+
+
+def _show_work(path: Path) -> dict[str, Any]:
+    work = open_artwork(path)
+    shape = work.numpy().shape
+    facts: dict[str, Any] = {"kind": work.modality, "path": str(path), "bytes": path.stat().st_size}
+    if work.modality == "video":
+        rate = float(getattr(work, "fps", 0.0))
+        facts |= {"width": shape[2], "height": shape[1], "frames": shape[0], "fps": rate}
+        facts["seconds"] = round(shape[0] / rate, 3) if rate else None
+    else:
+        facts |= {"width": shape[1], "height": shape[0]}
+    text = read_text(path) or ""
+    told = _object(text)
+    facts["mark"] = told.get("mark") or _mark(path)
+    facts["recipe"] = {name: value for name, value in told.items() if name != "mark"} or None
+    return facts
+
+
+def _mark(path: Path) -> str | None:
+    from artgen.media.image import read_mark
+
+    try:
+        return read_mark(path)
+    except SourceError:
+        return None
+
+
+def _show_model(place: str) -> dict[str, Any]:
+    model = Model.open(place)
+    config = model.config
+    known = {name: value for name, value in config.network.items() if isinstance(value, int | float | str | bool)}
+    return {
+        "kind": "model",
+        "path": str(model.folder),
+        "name": model.name,
+        "backend": config.backend,
+        "network": known,
+        "classes": list(config.classes),
+        "data": config.data,
+        "licence": config.licence,
+        "generate": config.generate,
+        "scores": config.scores,
+        "bytes": (model.folder / WEIGHTS).stat().st_size,
+        "sha256": model.sha256,
+        "next": f"artgen {model.modality} generate --model {place}",
+    }
+
+
+def _show_dataset(path: Path) -> dict[str, Any]:
+    dataset = Dataset.open(path)
+    manifest = dataset.manifest
+    labels = dataset.labels
+    counts = Counter(int(label) for label in labels) if labels is not None else Counter()
+    return {
+        "kind": "dataset",
+        "path": str(path),
+        "of": dataset.kind,
+        "count": manifest.count,
+        "shapes": manifest.shapes,
+        "classes": {name: counts.get(number, 0) for number, name in enumerate(manifest.classes)},
+        "captions": bool(manifest.captions),
+        "options": manifest.options,
+        "sources": manifest.sources,
+        "skipped": [msgspec.to_builtins(skipped) for skipped in manifest.skipped],
+        "fingerprint": manifest.fingerprint,
+        "next": f"artgen {dataset.kind} train {path}",
+    }
+
+
+def _show_run(path: Path) -> dict[str, Any]:
+    try:
+        config = tomllib.loads((path / RUN_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path / RUN_CONFIG}: damaged ({error})") from None
+    backend = str(config.get("backend", ""))
+    modality = backend.partition(".")[0] or "image"
+    last = _last_metrics(path / _METRICS)
+    models = [name for name in ("model", "model-last") if (path / name / CONFIG).is_file()]
+    resume = f"artgen {modality} train --resume --output {path}"
+    return {
+        "kind": "run",
+        "path": str(path),
+        "backend": backend,
+        "dataset": config.get("dataset"),
+        "steps": last.get("step"),
+        "items": last.get("items"),
+        "seconds": last.get("seconds"),
+        "metrics": {name: value for name, value in last.items() if name not in ("step", "items", "seconds")},
+        "models": models,
+        "options": {name: value for name, value in config.items() if name not in ("backend", "dataset", "artgen")},
+        "next": [*([f"artgen {modality} generate --model {path}"] if models else []), resume],
+    }
+
+
+def _last_metrics(path: Path) -> dict[str, Any]:
+    """The newest value of every name; records differ in what they hold, and the last line may be half written."""
+    if not path.is_file():
+        return {}
+    newest: dict[str, Any] = {}
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in deque(lines, maxlen=1000):
+            newest |= _object(line)
+    return newest
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

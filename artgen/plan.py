@@ -1,0 +1,231 @@
+"""What a training will do, settled before it starts: backend, data, every option, the run's folder.
+
+A run keeps the same facts in ``config.toml``; its first lines name the backend and the dataset, the rest are options.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artgen.api import file_inputs, listed, offering, processes
+from artgen.backend import SILENT, Backend, Progress
+from artgen.dataset import MANIFEST, Dataset, is_dataset
+from artgen.errors import OptionError, SourceError, UsageError
+from artgen.options import Options, declared, nearest, resolve, toml_lines
+
+if TYPE_CHECKING:
+    from artgen.training.loop import Run
+
+RUN_CONFIG = "config.toml"
+_FACTS = ("backend", "dataset", "artgen")
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """A training that is settled: ``dataset`` is where its data is (or will be, made from ``sources``)."""
+
+    backend: type[Backend]
+    options: Options
+    prepare: Options | None
+    sources: tuple[str, ...]
+    dataset: Path
+    output: Path
+    resume: bool
+    device: str
+
+    def to_toml(self) -> str:
+        """The resolved configuration; saved as a file it can be given with ``--config``."""
+        facts = {"backend": f"{self.backend.modality}.{self.backend.name}"}
+        lines = [f"# run: {self.output}", f"# dataset: {self.dataset}", *toml_lines({**facts, **self.options.asdict()})]
+        if self.prepare is not None:
+            lines += ["", f"# how {', '.join(self.sources)} is prepared", "[prepare]", *toml_lines(self.prepare.asdict())]
+        return "\n".join(lines) + "\n"
+
+
+def plan_training(
+    modality: str,
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    output: str | os.PathLike[str] | None = None,
+    *,
+    backend: str | None = None,
+    resume: bool = False,
+    config: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    **options: Any,
+) -> TrainPlan:
+    """Settle what :func:`artgen.api.train` with the same arguments will do; nothing is read but settings, nothing is written.
+
+    Raises:
+        UsageError: an option is unknown or out of range, the source is missing, or the run exists and ``resume`` is not asked for.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    file = read_config(config, modality) if config is not None else {}
+    if resume:
+        return _resumed(modality, listed(source), output, backend, {**file, **given}, device)
+    cls = offering(modality, backend or file.get("backend"), "train")
+    sources = listed(source)
+    if not sources:
+        raise SourceError("nothing to train on; give a folder, an archive or a prepared dataset")
+    train, prepare = _split(cls, file, given)
+    ready = len(sources) == 1 and is_dataset(sources[0])
+    if ready:
+        Dataset.open(sources[0], modality)
+        _no_prepare(prepare, train, sources[0])
+    elif gone := [name for name in sources if not any(sign in name for sign in "*?[") and not Path(name).exists()]:
+        raise SourceError(f"{gone[0]}: no such file or folder")
+    folder = _new_run(output, sources[0])
+    chosen = resolve(cls.Train, train, label=f"{modality} train")
+    file_inputs(chosen)
+    return TrainPlan(
+        backend=cls,
+        options=chosen,
+        prepare=None if ready else resolve(offering(modality, cls.name, "prepare").Prepare, prepare, label=f"{modality} prepare"),
+        sources=tuple(sources),
+        dataset=Path(sources[0]) if ready else folder / "dataset",
+        output=folder,
+        resume=False,
+        device=device,
+    )
+
+
+def plan_dataset(plan: TrainPlan, progress: Progress = SILENT) -> Dataset:
+    """The dataset of a plan; raw sources are prepared now, by the first of several processes."""
+    if plan.prepare is not None:
+        if processes()[0] == 0:
+            return plan.backend().prepare(plan.sources, plan.dataset, plan.prepare, progress)
+        while not is_dataset(plan.dataset):  # dataset.json is written last, so it says that the first process is done
+            time.sleep(0.2)
+    return Dataset.open(plan.dataset, plan.backend.modality)
+
+
+def open_run(plan: TrainPlan, dataset: Dataset, device: str) -> Run:
+    """The run of a plan, new or gone on with."""
+    from artgen.training import Run
+
+    return Run.create(
+        plan.output,
+        backend=f"{plan.backend.modality}.{plan.backend.name}",
+        options=plan.options,
+        dataset=dataset,
+        resume=plan.resume,
+        device=device,
+    )
+
+
+def read_config(path: str | os.PathLike[str], modality: str) -> dict[str, Any]:
+    """The values in a TOML file of options: ``backend``, options of train, and a table ``[prepare]``.
+
+    Raises:
+        SourceError: the file is missing or not TOML.
+        OptionError: it is for another modality, or holds a table that is none of ours.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: not a TOML file ({error})") from None
+    for name, value in values.items():
+        if isinstance(value, dict) and name != "prepare":
+            raise OptionError(f"{path}: no table [{name}]; options stand at the top, those of prepare below [prepare]")
+    if not isinstance(values.get("prepare", {}), dict):
+        raise OptionError(f"{path}: prepare is a table; write [prepare] and its options below")
+    name = values.get("backend")
+    if name is not None and (not isinstance(name, str) or ("." in name and name.partition(".")[0] != modality)):
+        raise OptionError(f"{path}: its backend is {name}, which is not one of {modality}")
+    return values
+
+
+def run_backend(output: str | os.PathLike[str]) -> str | None:
+    """The full name of the backend of a run, or None where there is no run."""
+    path = Path(output) / RUN_CONFIG
+    try:
+        name = tomllib.loads(path.read_text(encoding="utf-8")).get("backend")
+    except (OSError, ValueError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+def _resumed(
+    modality: str,
+    sources: list[str],
+    output: str | os.PathLike[str] | None,
+    backend: str | None,
+    given: dict[str, Any],
+    device: str,
+) -> TrainPlan:
+    if output is None:
+        raise UsageError("--resume needs the run to go on with; give it with --output RUN")
+    folder = Path(output)
+    if not (folder / RUN_CONFIG).is_file():
+        raise SourceError(f"{folder}: no run to go on with (no {RUN_CONFIG}); leave --resume out to start one")
+    stored = read_config(folder / RUN_CONFIG, modality)
+    name = stored.get("backend")
+    if backend and name and backend.rpartition(".")[2] != name.rpartition(".")[2]:
+        raise UsageError(f"--backend {backend}, but {folder} is a run of {name}; leave --backend out")
+    cls = offering(modality, name, "train")
+    train, prepare = _split(cls, {}, {key: value for key, value in given.items() if key != "backend"})
+    place = Path(sources[0]) if sources and is_dataset(sources[0]) else Path(str(stored.get("dataset", folder / "dataset")))
+    if not is_dataset(place):
+        raise SourceError(f"{place}: the dataset of {folder} is not there (no {MANIFEST}); give its new place before --resume")
+    _no_prepare(prepare, train, str(place))
+    kept = {option.name: stored[option.name] for option in declared(cls.Train) if option.name in stored}
+    options = resolve(cls.Train, kept, train, label=f"{modality} train")
+    return TrainPlan(cls, options, None, tuple(sources), place, folder, True, device)
+
+
+def _split(cls: type[Backend], file: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sort values into those of train and those of prepare; a name that both declare goes to both."""
+    train_names = {option.name for option in declared(cls.Train)}
+    prepare_names = {option.name for option in declared(cls.Prepare)}
+    train: dict[str, Any] = {}
+    prepare: dict[str, Any] = {}
+    for name, value in {**{k: v for k, v in file.items() if k not in (*_FACTS, "prepare")}, **given}.items():
+        key = _canonical(name, train_names | prepare_names)
+        if key in train_names:
+            train[key] = value
+        if key in prepare_names:
+            prepare[key] = value
+    for name, value in file.get("prepare", {}).items():
+        key = _canonical(name, prepare_names)
+        if key not in given:
+            prepare[key] = value
+    return train, prepare
+
+
+def _canonical(name: str, known: set[str]) -> str:
+    plain = name.replace("-", "_")
+    for key in (plain, plain + "_"):
+        if key in known:
+            return key
+    raise OptionError(f"no option {name!r} of train or prepare{nearest(plain, known)}")
+
+
+def _no_prepare(prepare: Mapping[str, Any], train: Mapping[str, Any], dataset: str) -> None:
+    only = [name for name in prepare if name not in train]
+    if only:
+        flag = "--" + only[0].rstrip("_").replace("_", "-")
+        raise UsageError(f"{flag} says how to prepare raw files, but {dataset} is prepared already; leave {flag} out")
+
+
+def _new_run(output: str | os.PathLike[str] | None, source: str) -> Path:
+    rank, world = processes()
+    if output is not None:
+        folder = Path(output)
+        # Only the first process can tell: a moment later the folder is there because of itself.
+        if rank == 0 and (folder / RUN_CONFIG).exists():
+            raise UsageError(f"{folder}: a run is there already; add --resume to go on with it, or give another --output")
+        return folder
+    if world > 1:
+        raise UsageError("several processes need one common run; name it with --output")
+    name = Path(source).name.partition(".")[0].strip("*?[]") or "run"
+    number = 1
+    while (Path("runs") / f"{name}-{number}").exists():
+        number += 1
+    return Path("runs") / f"{name}-{number}"

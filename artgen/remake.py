@@ -1,0 +1,205 @@
+"""Replay: make a work again from the recipe in its file and say how close it came."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from artgen import registry
+from artgen.api import iter_generate, iter_modify
+from artgen.artwork import Artwork, Image, grid, open_artwork, read_text
+from artgen.backend import SILENT, Backend, Progress
+from artgen.errors import ArtgenError, SourceError
+from artgen.model import STARTERS, Model, starters
+from artgen.options import declared
+from artgen.recipe import Input, Recipe, environment, file_sha256, read_json
+
+_NEAR = 8.0
+"""The mean difference, in levels of 255, up to which a remake still counts as the same work."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What :func:`replay` found.
+
+    ``state`` is ``identical`` (the same content, bit for bit), ``close``, or ``impossible``; ``distance`` is the largest
+    and the mean difference in levels of 255, ``reason`` one sentence, ``artwork`` the remake where there is one.
+    """
+
+    state: Literal["identical", "close", "impossible"]
+    reason: str
+    distance: tuple[float, float] | None = None
+    artwork: Artwork | None = None
+
+
+def replay(
+    path: str | os.PathLike[str],
+    *,
+    model: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    progress: Progress = SILENT,
+) -> Replay:
+    """Make the work in ``path`` again from its recipe and compare.
+
+    The model is looked for where the recipe says, then among the starters, by its hash; ``model`` says where it is now.
+    ``path`` may also be the recipe's own ``.json`` file beside the work.
+
+    Raises:
+        SourceError: there is no such file, or it is neither a work nor a recipe.
+    """
+    work, text = _read(Path(path))
+    if not text:
+        return Replay("impossible", f"{path}: carries no recipe")
+    recipe = read_json(text)
+    if recipe is None:
+        return Replay("impossible", f"{path}: its recipe is not complete (it was saved with --recipe minimal or none)")
+    try:
+        opened = _find_model(recipe, model)
+        made = _make(recipe, opened, work.parent, device, progress)
+    except ArtgenError as error:
+        return Replay("impossible", f"{path}: {error}{_other_versions(recipe)}")
+    return _compare(work, made, recipe, text)
+
+
+def _read(path: Path) -> tuple[Path, str | None]:
+    if not path.is_file():
+        raise SourceError(f"{path}: no such file")
+    if path.suffix == ".json":
+        return _work_beside(path), path.read_text(encoding="utf-8", errors="replace")
+    text = read_text(path)
+    if not text:
+        for sidecar in (path.with_name(path.name + ".json"), path.with_suffix(".json")):
+            if sidecar.is_file():
+                return path, sidecar.read_text(encoding="utf-8", errors="replace")
+    return path, text
+
+
+def _work_beside(sidecar: Path) -> Path:
+    named = sidecar.with_suffix("")
+    if named.is_file():
+        return named
+    for other in sorted(sidecar.parent.glob(f"{sidecar.stem}.*")):
+        if other != sidecar and other.is_file():
+            return other
+    raise SourceError(f"{sidecar}: the work that it tells of is not beside it")
+
+
+def _find_model(recipe: Recipe, model: str | os.PathLike[str] | None) -> Model:
+    wanted = recipe.model.get("sha256", "")
+    if model is not None:
+        given = Model.open(model)
+        if given.sha256 != wanted:
+            raise SourceError(f"--model {model} has other weights than the model that made it ({recipe.model.get('name', '')})")
+        return given
+    places = [recipe.model.get("path", ""), *(str(STARTERS / name) for name in starters())]
+    changed = ""
+    for place in places:
+        if not place or not (Path(place) / "config.json").is_file():
+            continue
+        found = Model.open(place)
+        if found.sha256 == wanted:
+            return found
+        changed = changed or (" (what is there now has other weights)" if place == places[0] else "")
+    name, place = recipe.model.get("name", "?"), places[0] or "?"
+    raise SourceError(f"its model {name} is not at {place}{changed}; say with --model where it is now")
+
+
+def _make(recipe: Recipe, model: Model, beside: Path, device: str, progress: Progress) -> Artwork:
+    cls = registry.get(recipe.modality, recipe.backend.partition(".")[2])
+    options = {**recipe.options, **_files(cls, recipe, beside)}
+    common: dict[str, Any] = {"model": model, "device": device, "progress": progress}
+    if recipe.verb == "modify":
+        role = [item for item in recipe.inputs if item.role == "input"]
+        inputs = [_unchanged(item, beside) for item in role]
+        made = list(iter_modify(recipe.modality, inputs, seed=recipe.seeds[0], **common, **options))
+    elif recipe.verb == "generate":
+        made = list(iter_generate(recipe.modality, seeds=recipe.seeds, share=False, **common, **options))
+    else:
+        raise SourceError(f"it was made with {recipe.verb}, which this artgen cannot make again")
+    return _lay_out(recipe, made, beside)
+
+
+def _lay_out(recipe: Recipe, made: list[Artwork], beside: Path) -> Artwork:
+    kind, _, size = recipe.layout.partition(" ")
+    pictures = [work for work in made if isinstance(work, Image)]
+    if kind == "grid" and pictures:
+        columns, _, rows = size.partition("x")
+        return grid(pictures, int(columns), int(rows))
+    if kind == "compare" and pictures:
+        before = open_artwork(_unchanged(next(item for item in recipe.inputs if item.role == "input"), beside))
+        return side_by_side(before, pictures[0])
+    if recipe.layout:
+        raise SourceError(f"its layout {recipe.layout!r} is not one that this artgen knows; a newer artgen may")
+    return made[0]
+
+
+def side_by_side(before: Artwork, after: Image) -> Image:
+    """One picture with ``before`` on the left, scaled to the height of ``after``, which is on the right.
+
+    Raises:
+        SourceError: ``before`` is no picture.
+    """
+    if not isinstance(before, Image):
+        raise SourceError(f"{before.name}: only pictures can stand side by side")
+    height = after.pixels.shape[0]
+    left = before.to_pil().convert("RGB")
+    left = left.resize((max(1, round(left.width * height / left.height)), height))
+    both = np.concatenate([np.asarray(left), np.asarray(after.to_pil().convert("RGB"))], axis=1)
+    return Image(both, seeds=after.seeds)
+
+
+def _files(cls: type[Backend], recipe: Recipe, beside: Path) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for option in declared(getattr(cls, recipe.verb.capitalize(), cls.Generate)):
+        found = [_unchanged(item, beside) for item in recipe.inputs if item.role == option.name]
+        if found:
+            options[option.name] = found if option.kind is list else found[0]
+    return options
+
+
+def _unchanged(item: Input, beside: Path) -> str:
+    """Where an input is now: at its place or beside the work; its hash must be the one in the recipe."""
+    if not item.path:
+        raise SourceError(f"its {item.role} was not a file, so it cannot be read again")
+    there = [place for place in (Path(item.path), beside / item.name) if place.is_file()]
+    for place in there:
+        if file_sha256(place) == item.sha256:
+            return str(place)
+    fault = f"has changed since (it is not the {item.name} that was used)" if there else "is gone"
+    raise SourceError(f"its {item.role} {item.path} {fault}")
+
+
+def _compare(path: Path, made: Artwork, recipe: Recipe, text: str) -> Replay:
+    with tempfile.TemporaryDirectory() as folder:
+        again = Path(folder) / f"again{path.suffix}"
+        made.encode(again, text, recipe.mark)
+        same_bytes = again.read_bytes() == path.read_bytes()
+        # Both went through the same encoder, so that a lossy format is compared like with like.
+        first, second = open_artwork(path).numpy(), open_artwork(again).numpy()
+    if same_bytes:
+        return Replay("identical", f"{path}: identical, every byte", (0.0, 0.0), made)
+    if first.shape != second.shape:
+        shapes = f"{list(first.shape)} in the file, {list(second.shape)} now"
+        return Replay("impossible", f"{path}: made again, but of another shape ({shapes}){_other_versions(recipe)}", None, made)
+    difference = np.abs(first.astype(np.float64) - second.astype(np.float64))
+    largest, mean = float(difference.max(initial=0.0)), float(difference.mean()) if difference.size else 0.0
+    if largest == 0:
+        return Replay("identical", f"{path}: identical content; the file around it was written differently", (0.0, 0.0), made)
+    distance = f"largest difference {largest:g} of 255, mean {mean:.3g}"
+    if mean <= _NEAR:
+        return Replay("close", f"{path}: close, {distance}{_other_versions(recipe)}", (largest, mean), made)
+    return Replay("impossible", f"{path}: made again, but far from it, {distance}{_other_versions(recipe)}", (largest, mean), made)
+
+
+def _other_versions(recipe: Recipe) -> str:
+    import artgen
+
+    there = {"artgen": recipe.artgen, **recipe.environment}
+    here = {"artgen": artgen.__version__, **environment()}
+    other = [f"{name} {value} there and {here[name]} here" for name, value in there.items() if here.get(name, value) != value]
+    return f"; {', '.join(other)}" if other else ""
