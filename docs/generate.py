@@ -15,7 +15,8 @@ from typing import Any
 
 import artgen
 from artgen import errors, registry
-from artgen.backend import Backend
+from artgen.backend import VERBS, Backend
+from artgen.cli import common
 from artgen.options import Option, declared
 
 FOLDER = Path(__file__).resolve().parent / "reference"
@@ -26,6 +27,7 @@ def pages() -> dict[str, str]:
     """Every reference page by its file name."""
     own = [registry.load(entry) for entry in registry.entries() if entry.built_in]
     found = {"backends.md": backends_page(own), "python.md": python_page(), "errors.md": errors_page()}
+    found["command-line.md"] = command_line_page()
     for cls in own:
         found[f"{cls.modality}-{cls.name}.md"] = backend_page(cls)
     return {name: f"{NOTE}\n{text.strip()}\n" for name, text in found.items()}
@@ -41,6 +43,17 @@ def backends_page(classes: list[type[Backend]]) -> str:
     return "\n".join([head, "| backend | verbs | what it is |", "|---|---|---|", *rows])
 
 
+def command_line_page() -> str:
+    """The flags that are artgen's own, a table a command."""
+    head = "The same whichever backend is used; the flags of a backend are on [its page](backends.md) and come on top."
+    lines = ["# Command line", "", head, ""]
+    for name in (*VERBS, "show", "replay", "backends"):
+        place = f"<modality> {name}" if name in VERBS else name
+        own = getattr(common, name.capitalize(), common.Everywhere)
+        lines += [f"## {name}", "", f"`artgen {place}`", "", *option_table(declared(own)), ""]
+    return "\n".join(lines)
+
+
 def backend_page(cls: type[Backend]) -> str:
     """One backend: what it is, and a table of options a verb."""
     lines = [f"# {cls.modality}.{cls.name}", "", cls.summary, ""]
@@ -48,7 +61,7 @@ def backend_page(cls: type[Backend]) -> str:
         lines += [f"Source of the method: {cls.source}", ""]
     lines += [
         "An option has one name everywhere: `--batch-size` on the command line is `batch_size` in TOML, in Python and in a recipe.",
-        "Flags that do not depend on the backend, such as `--output` and `--model`, are in `--help` of each verb.",
+        "Flags that do not depend on the backend, such as `--output`, are on the page [command line](command-line.md).",
         "",
     ]
     for verb in cls.verbs():
@@ -64,7 +77,8 @@ def option_table(options: tuple[Option, ...]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for option in options:
         allowed = " ".join(part for part in (option.allowed, option.unit if not option.choices else "") if part)
-        yield f"| `{option.flag}` | {cell(option.description)} | {cell(allowed)} | {default(option)} |"
+        flag = f"`{option.flag}`" + (f", `{option.short}`" if option.short else "")
+        yield f"| {flag} | {cell(option.description)} | {cell(allowed)} | {default(option)} |"
 
 
 def default(option: Option) -> str:
@@ -117,7 +131,7 @@ def signature(function: Any, short: bool = False) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and not star:
             shown.append("*")
             star = True
-        prefix = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        prefix = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**" if parameter.kind is parameter.VAR_KEYWORD else ""
         star = star or prefix == "*"
         typed = parameter.annotation is not parameter.empty and not short
         text = f"{prefix}{parameter.name}" + (f": {parameter.annotation}" if typed else "")

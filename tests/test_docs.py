@@ -1,0 +1,131 @@
+"""The pages say what the code says: the reference is current, links lead somewhere, examples run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_readme import load
+
+from artgen import registry
+from artgen.artwork import Image
+from artgen.model import Config, save_model
+from artgen.options import declared
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "plugins" / "README.md", *sorted(DOCS.glob("*.md"))]
+generate = load(DOCS / "generate.py")
+
+
+def test_the_reference_is_current(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
+    assert (generate.main(), capsys.readouterr().err) == (0, "")
+
+
+def test_a_stale_reference_is_found_and_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(generate, "FOLDER", tmp_path / "reference")
+    monkeypatch.setattr(sys, "argv", ["generate.py"])
+    assert generate.main() == 0
+    (tmp_path / "reference" / "python.md").write_text("old")
+    (tmp_path / "reference" / "image-gone.md").write_text("a backend that is gone")
+    monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
+    assert generate.main() == 1
+    assert "not current: image-gone.md, python.md; run python docs/generate.py" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["generate.py"])
+    assert generate.main() == 0
+    assert not (tmp_path / "reference" / "image-gone.md").exists()
+    monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
+    assert generate.main() == 0
+
+
+def test_every_backend_verb_and_option_has_its_row() -> None:
+    own = [registry.load(entry) for entry in registry.entries() if entry.built_in]
+    overview = (DOCS / "reference" / "backends.md").read_text(encoding="utf-8")
+    for cls in own:
+        assert f"[{cls.modality}.{cls.name}]({cls.modality}-{cls.name}.md)" in overview
+        page = (DOCS / "reference" / f"{cls.modality}-{cls.name}.md").read_text(encoding="utf-8")
+        parts = re.split(r"^## (.+)$", page, flags=re.MULTILINE)
+        sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+        assert tuple(sections) == cls.verbs()
+        for verb, section in sections.items():
+            rows = re.findall(r"^\| `(--[a-z-]+)`", section, flags=re.MULTILINE)
+            assert rows == [option.flag for option in declared(getattr(cls, verb.capitalize()))]
+
+
+def test_every_option_says_what_it_means() -> None:
+    own = [registry.load(entry) for entry in registry.entries() if entry.built_in]
+    options = [option for cls in own for verb in cls.verbs() for option in declared(getattr(cls, verb.capitalize()))]
+    assert [
+        f"{option.owner}.{option.name}" for option in options if len(option.description) < 10 or option.description[-1] not in ".…"
+    ] == []
+
+
+def test_every_public_name_is_on_the_python_page() -> None:
+    import artgen
+
+    page = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
+    named = re.findall(r"^## (\w+)$", page, flags=re.MULTILINE)
+    assert sorted(named) == sorted(set(artgen.__all__) - {"__version__"})
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"^ +- .+?: ([\w/.-]+\.md)$", config, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_and_named_files_exist(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) if not link.startswith("http")]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    named = re.findall(r"`((?:artgen|docs|tests|examples)/[\w./-]+)`", text)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_files_and_classes_that_the_explanation_names_exist() -> None:
+    text = (DOCS / "image-gan.md").read_text(encoding="utf-8")
+    code = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "artgen" / "backends" / "image" / "gan").glob("*.py")}
+    found = re.findall(r"\(`(\w+\.py)`: `(\w+)`\)", text)
+    assert ("model.py", "Generator") in found
+    assert [pair for pair in found if f"class {pair[1]}" not in code[pair[0]]] == []
+
+
+def test_the_example_of_a_plugin_runs(tmp_path: Path) -> None:
+    block = re.findall(
+        r"^```python\n(.*?)^```$", (DOCS / "plugins.md").read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )[0]
+    place = tmp_path / "stripes_backend.py"
+    place.write_text(block, encoding="utf-8")
+    sys.modules["stripes_backend"] = module = load(place)
+    cls = module.Stripes
+    assert cls.verbs() == ("generate",)
+    config = Config(artgen="0.1.0", backend="image.stripes", network={"resolution": 24})
+    model = save_model(tmp_path / "model", config, {"none": torch.zeros(1)}, "card")
+    (alone,) = cls().generate(model, [7], cls.Generate(width=4))
+    _, among = cls().generate(model, [3, 7], cls.Generate(width=4))
+    assert isinstance(alone, Image)
+    assert alone.pixels.shape == (24, 24, 3)
+    assert np.array_equal(alone.pixels, among.pixels)
+    assert (alone.pixels[0, 0] == alone.pixels[0, 3]).all()
+    assert (alone.pixels[0, 0] != alone.pixels[0, 4]).any()
+    del sys.modules["stripes_backend"]
+
+
+def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    pytest.importorskip("material", reason="the docs extra is not installed")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > len(list(DOCS.rglob("*.md")))
+    loaded = r"<(?:script|img|iframe)[^>]+src=\"?https?:|<link[^>]+(?:stylesheet|preconnect|preload)[^>]+href=\"?https?:"
+    assert [page.name for page in pages if re.search(loaded, page.read_text(encoding="utf-8"))] == []

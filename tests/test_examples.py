@@ -1,0 +1,72 @@
+"""Every example runs, at its real sizes but for the budget; the sample data is what its credits say."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from test_readme import load
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+DATA = EXAMPLES / "data"
+
+
+def shell(script: str, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(["bash", EXAMPLES / script, *words], cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(("name", "count", "largest"), [("watercolours", 120, 1_000_000), ("tiles", 200, 400_000)])
+def test_sample_data_is_small_captioned_credited_and_opens(name: str, count: int, largest: int) -> None:
+    folder = DATA / name
+    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
+    files = {str(path.relative_to(folder)) for path in folder.glob("*/*") if path.is_file()}
+    assert {row["file_name"] for row in rows} == files
+    assert len(rows) == count
+    assert all(row["text"] for row in rows)
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < largest
+    for file in files:
+        with Image.open(folder / file) as picture:
+            picture.load()
+    credit = (folder / "CREDITS.txt").read_text(encoding="utf-8")
+    assert "Pomological Watercolor Collection" in credit or "CC0" in credit
+
+
+def test_every_example_is_tested_and_documented_in_itself() -> None:
+    files = [path for path in EXAMPLES.iterdir() if path.is_file()]
+    tests = Path(__file__).read_text(encoding="utf-8")
+    assert [path.name for path in files if f'"{path.name}"' not in tests] == []
+    assert [path.name for path in files if path.suffix == ".sh" and not os.access(path, os.X_OK)] == []
+
+
+@pytest.mark.slow
+def test_train_on_my_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    main = load(EXAMPLES / "train_on_my_pictures.py").main
+    main(["--output", "out", "--steps", "2"])
+    assert "200 pictures in 5 classes, 0 skipped" in capsys.readouterr().out
+    assert len(list((tmp_path / "out").glob("new-*.png"))) == 8
+    main(["--output", "out", "--steps", "3"])
+    assert len(list((tmp_path / "out").glob("new-*.png"))) == 16
+
+
+@pytest.mark.slow
+def test_latent_walk(tmp_path: Path) -> None:
+    done = shell("latent_walk.sh", "", "1s", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "art" / "walk.gif") as film:
+        assert getattr(film, "n_frames", 1) > 1
+    assert (tmp_path / "art" / "walk.mp4").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_many_processes(tmp_path: Path) -> None:
+    done = shell("many_processes.sh", "2", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 processes and one made the same bytes" in done.stdout
+    assert len(list(tmp_path.glob("art/many-*/several/*.png"))) == 8
