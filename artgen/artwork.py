@@ -109,10 +109,16 @@ def grid(images: list[Image], columns: int, rows: int) -> Image:
     """Lay pictures of one size side by side, row by row; places left over stay white.
 
     Raises:
-        UsageError: there are more pictures than places.
+        UsageError: there are more pictures than places, none, or pictures of different sizes.
     """
+    if not images:
+        raise UsageError("a grid needs at least one picture")
     if len(images) > columns * rows:
         raise UsageError(f"a grid of {columns}x{rows} holds {columns * rows} pictures, not {len(images)}")
+    shapes = {image.pixels.shape for image in images}
+    if len(shapes) > 1:
+        sizes = ", ".join(sorted(f"{width}x{height}x{channels}" for height, width, channels in shapes))
+        raise UsageError(f"a grid holds pictures of one size, not {sizes}")
     height, width, channels = images[0].pixels.shape
     sheet = np.full((rows * height, columns * width, channels), 255, np.uint8)
     for place, image in enumerate(images):
@@ -147,5 +153,3 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe | None:
     """The recipe that a file carries, or None when it carries none or only the mark."""
     text = read_text(path)
     return read_json(text) if text else None
-
-

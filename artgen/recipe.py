@@ -54,7 +54,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mark: str = GENERATED
 
     def to_json(self, detail: Detail = "full") -> str:
-        """The recipe as one line of JSON with sorted keys.
+        """The recipe as one line of JSON with sorted keys; it always has the key ``mark``.
 
         ``minimal`` tells only that artgen made it, with which backend and mark; ``none`` only the mark.
         """
@@ -63,7 +63,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if detail == "minimal":
             told = {"artgen": self.artgen, "verb": self.verb, "backend": self.backend, "mark": self.mark}
             return msgspec.json.encode(told, order="sorted").decode()
-        return msgspec.json.encode(self, order="sorted").decode()
+        told = {**msgspec.to_builtins(self), "mark": self.mark}  # a clip has no other place for the mark
+        return msgspec.json.encode(_speakable(told), order="sorted").decode()
 
     @property
     def modality(self) -> str:
@@ -74,9 +75,19 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def read_json(text: str) -> Recipe | None:
     """The recipe that ``text`` holds, or None where it holds only the mark (``--recipe none|minimal``) or is no recipe."""
     try:
-        return msgspec.json.decode(text.encode(), type=Recipe)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+        recipe = msgspec.json.decode(text.encode(), type=Recipe)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
+    return recipe if recipe.seeds or recipe.model else None
+
+
+def _speakable(value: Any) -> Any:
+    """``value`` with ``?`` for what UTF-8 cannot say: names of files on Linux may hold any bytes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_speakable(name): _speakable(inner) for name, inner in value.items()}
+    return [_speakable(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def environment() -> dict[str, str]:
