@@ -114,6 +114,8 @@ def _to_8_bits(values: NDArray[Any], bits: int) -> NDArray[np.uint8]:
 
 def _to_srgb(colour: Image.Image, icc: bytes | None) -> Image.Image:
     """RGB in sRGB; a profile that is broken or belongs to another kind of colour is left out of account."""
+    if not icc and colour.mode != "LAB":  # most pictures: making a profile would take longer than decoding a small one
+        return colour.convert("RGB")
     from PIL import ImageCms
 
     srgb = ImageCms.createProfile("sRGB")
