@@ -1,6 +1,6 @@
 """A dataset while it is being prepared: an array that grows on disk, and a journal that lets a stopped prepare go on.
 
-Each source gets one line in the journal, after its bytes are in the array. Whatever stops the program, the journal never
+Each source gets one line in the journal, after its bytes are on the disk. Whatever stops the program, the journal never
 tells of bytes that are not there, and what is beyond it is cut off before the next run goes on.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -21,6 +22,9 @@ from artgen.errors import OutputError
 from artgen.files import sentences, write_atomically
 
 JOURNAL = "prepare.journal"
+SETTLE = 2.0
+"""Seconds of work that a crash may cost: waiting for the disk after every few items would cost more than decoding them."""
+
 OWN_FILES = ("images.npy", "labels.npy", "captions.jsonl", "names.jsonl")
 
 
@@ -48,6 +52,8 @@ class Partial:
         self.folder = folder
         self.shape = shape
         self.records: list[Record] = []
+        self._lines: list[bytes] = []
+        self._settled = time.monotonic()
         self._final = folder / "images.npy"
         self._growing = folder / "images.npy.part"
         with sentences(folder):
@@ -61,6 +67,8 @@ class Partial:
 
     def __exit__(self, *error: object) -> None:
         # A full disk is told of by the write that met it, not again by closing.
+        with contextlib.suppress(OSError, ValueError):  # ValueError: closed by finish
+            self._settle()
         for file in (self._array, self._journal):
             with contextlib.suppress(OSError):
                 file.close()
@@ -78,10 +86,10 @@ class Partial:
         """
         with sentences(self._growing):
             self._array.writelines(items)
-            _to_disk(self._array)
-            self._journal.write(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
-            _to_disk(self._journal)
-        self.records.extend(records)
+            self._lines.extend(msgspec.json.encode(record) + b"\n" for record in records)
+            self.records.extend(records)
+            if time.monotonic() - self._settled >= SETTLE:
+                self._settle()
 
     def finish(self) -> None:
         """Give the array its header and its name; the journal stays until :meth:`forget`.
@@ -90,6 +98,7 @@ class Partial:
             OutputError: the disk cannot be written.
         """
         with sentences(self._final):
+            self._settle()
             self._array.seek(0)
             self._array.write(_header(self.count, self.shape))
             _to_disk(self._array)
@@ -110,6 +119,15 @@ class Partial:
             self._growing.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # not empty
             self.folder.rmdir()
+
+    def _settle(self) -> None:
+        """Put the items on the disk, and only then the lines that tell of them."""
+        _to_disk(self._array)
+        # Taken out first: Ctrl-C in here must not make the last settling write them once more.
+        lines, self._lines = self._lines, []
+        self._journal.writelines(lines)
+        _to_disk(self._journal)
+        self._settled = time.monotonic()
 
     def _refuse_foreign(self) -> None:
         if (self.folder / JOURNAL).exists():
