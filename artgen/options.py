@@ -101,6 +101,7 @@ class Option:
         return f"{self.description} [{'; '.join(parts)}]" if parts else self.description
 
 
+@typing.dataclass_transform(frozen_default=True, kw_only_default=True)
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every declaration of options: frozen, keyword-only, checked when built.
 
@@ -320,4 +321,4 @@ def _listed(words: Iterable[str], last: str) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:g}"
+    return str(value) if isinstance(value, int) else f"{value:g}"  # a whole bound is said exactly, however large
