@@ -20,12 +20,10 @@ def blocks(section: str, language: str, text: str | None = None) -> list[str]:
     Raises:
         SystemExit: there is no such section, or it has no such block.
     """
-    text = README.read_text(encoding="utf-8") if text is None else text
-    parts = re.split(r"^#+ (.+)$", text, flags=re.MULTILINE)
-    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    sections = read(README.read_text(encoding="utf-8") if text is None else text)
     if section not in sections:
         raise SystemExit(f"no section {section!r}; there are: {', '.join(sections)}")
-    found = re.findall(rf"^```{re.escape(language)}\n(.*?)^```$", sections[section], flags=re.MULTILINE | re.DOTALL)
+    found = [block for tongue, block in sections[section] if tongue == language]
     if not found:
         raise SystemExit(f"section {section!r} has no {language} block")
     return found
@@ -33,9 +31,28 @@ def blocks(section: str, language: str, text: str | None = None) -> list[str]:
 
 def sections_with(language: str) -> list[str]:
     """The headings below which a block of ``language`` stands."""
-    text = README.read_text(encoding="utf-8")
-    parts = re.split(r"^#+ (.+)$", text, flags=re.MULTILINE)
-    return [name for name, body in zip(parts[1::2], parts[2::2], strict=True) if f"\n```{language}\n" in body]
+    sections = read(README.read_text(encoding="utf-8"))
+    return [name for name, found in sections.items() if any(tongue == language for tongue, _ in found)]
+
+
+def read(text: str) -> dict[str, list[tuple[str, str]]]:
+    """The fenced blocks below each heading, as pairs of language and content."""
+    sections: dict[str, list[tuple[str, str]]] = {}
+    found: list[tuple[str, str]] = []
+    block: list[str] | None = None
+    tongue = ""
+    for line in text.splitlines(keepends=True):
+        if line.startswith("```"):
+            if block is None:
+                block, tongue = [], line.strip("`\n ")
+            else:
+                found.append((tongue, "".join(block)))
+                block = None
+        elif block is not None:
+            block.append(line)
+        elif line.startswith("#"):  # outside a block: inside, it is a comment
+            found = sections.setdefault(line.lstrip("#").strip(), [])
+    return sections
 
 
 def commands(block: str) -> list[str]:
