@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from artgen.artwork import Artwork
     from artgen.dataset import Dataset
     from artgen.model import Model
-    from artgen.training.loop import Run
+    from artgen.training.run import Run
     from artgen.training.task import Task
 
 API_VERSION = 1
@@ -77,7 +77,7 @@ class Silent:
 SILENT = Silent()
 
 
-class TrainOptions(Options, frozen=True, kw_only=True):
+class TrainOptions(Options):
     """The options of the shared training loop; a backend adds its own below them."""
 
     steps: Annotated[int | None, Meta(ge=1, description="Stop after this many steps.", extra={"unit": "steps"})] = None
@@ -108,6 +108,9 @@ class TrainOptions(Options, frozen=True, kw_only=True):
     memory_format: Annotated[
         Literal["auto", "contiguous", "channels-last"], Meta(description="Layout of pictures in memory; auto measures.")
     ] = "auto"
+    weights: Annotated[
+        Literal["fp32", "fp16", "bf16"], Meta(description="Number format of the saved model; fp16 halves its size.")
+    ] = "fp32"
     previews: Annotated[int, Meta(ge=0, le=1000, description="Previews (and evaluations) spread over the run.")] = 20
     save_every: Annotated[
         float, Meta(gt=0, description="Time between saved states.", extra={"unit": "minutes"})

@@ -49,14 +49,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 class Model:
     """An opened model; its weights are read when asked for.
 
-    ``device`` is where a backend puts the network (``cpu``, ``cuda:0``); ``batch_size`` how many works go through it at once.
+    ``device`` is where a backend puts the network (``cpu``, ``cuda:0``); ``cache`` is the backend's, for what it keeps with
+    an open model, such as the network.
     """
 
     def __init__(self, folder: Path, config: Config) -> None:
         self.folder = folder
         self.config = config
         self.device = "cpu"
-        self.batch_size: int | None = None
+        self.cache: dict[str, object] = {}
         self._sha256 = ""
 
     @classmethod

@@ -25,7 +25,11 @@ class Evaluate(images.Evaluate, frozen=True, kw_only=True):
 
 
 def evaluate(backend: Backend, model: Model, dataset: Dataset, options: Evaluate, progress: Progress = SILENT) -> dict[str, Score]:
-    """Measure ``model``, sampled as ``backend`` generates, against ``dataset``; see :func:`artgen.metrics.images.evaluate_images`."""
+    """Measure ``model``, sampled as ``backend`` generates, against ``dataset``.
+
+    Raises:
+        UsageError: as :func:`artgen.metrics.images.evaluate_images`.
+    """
     kind = type(backend).Generate
     untruncated = {"truncation": options.truncation} if "truncation" in {option.name for option in declared(kind)} else {}
     generating = resolve(kind, model.config.generate, untruncated)

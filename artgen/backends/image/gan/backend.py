@@ -1,0 +1,138 @@
+"""``image.gan``: a generative adversarial network, from minutes on a laptop to hours on GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from artgen.artwork import Artwork, Image
+from artgen.backends.image.gan import evaluate as evaluation
+from artgen.backend import SILENT, Backend, Progress, Score, TrainOptions
+from artgen.errors import UsageError
+from artgen.media import prepare_image
+from artgen.options import Meta, Options
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from artgen.dataset import Dataset
+    from artgen.model import Model
+    from artgen.training.task import Task
+
+
+class Gan(Backend):
+    """A style-modulated generator against a convolutional discriminator."""
+
+    modality: ClassVar[str] = "image"
+    name: ClassVar[str] = "gan"
+    summary: ClassVar[str] = "Generative adversarial network: trains on your pictures in minutes, 32 to 256 pixels."
+    source: ClassVar[str] = "Huang et al. 2024, 'The GAN is dead; long live the GAN!'; Karras et al. 2019, 'A Style-Based Generator'"
+
+    Prepare = prepare_image.Prepare
+
+    class Train(TrainOptions):
+        """Options of ``train``."""
+
+        preset: Annotated[
+            Literal["sketch", "standard", "large"],
+            Meta(description="Size of the networks: sketch for minutes on a CPU, standard for hours, large for a GPU."),
+        ] = "sketch"
+        architecture: Annotated[
+            Literal["style", "dcgan"], Meta(description="style is the modern network; dcgan the classic one of 2016, to learn from.")
+        ] = "style"
+        classes: Annotated[bool, Meta(description="Learn the classes of the data, so that generate can be asked for one.")] = True
+        progressive: Annotated[bool, Meta(description="Begin with 8-pixel pictures and grow the networks to full size.")] = False
+        mirror: Annotated[bool, Meta(description="Learn from mirrored pictures too; switch off for lettering.")] = True
+        augment: Annotated[
+            float | None, Meta(ge=0, le=1, description="Strength of the augmentation; adaptive when not given.")
+        ] = None
+        augment_target: Annotated[
+            float, Meta(ge=0.5, le=1, description="Share of pairs told apart above which adaptive augmentation grows.")
+        ] = 0.9
+        learning_rate: Annotated[float | None, Meta(gt=0, le=1, description="Learning rate at the start; by preset when not given.")] = None
+        gamma: Annotated[
+            float | None, Meta(ge=0, description="Weight of the gradient penalties at the start; by resolution when not given.")
+        ] = None
+        ema: Annotated[
+            float, Meta(ge=0, le=1, description="Half-life of the averaged weights, as a share of the run.")
+        ] = 0.02
+
+    class Generate(Options):
+        """Options of ``generate``."""
+
+        truncation: Annotated[
+            float, Meta(ge=0, le=2, description="Distance from the mean picture: 0 is the mean, 1 the full variety.")
+        ] = 0.7
+        class_: Annotated[str | None, Meta(description="Make pictures of this class, by name or number.")] = None
+        walk: Annotated[
+            float | None,
+            Meta(gt=0, le=3600, description="Make one film that walks through the pictures of all seeds and back.", extra={"unit": "seconds"}),
+        ] = None
+        fps: Annotated[float, Meta(gt=0, le=120, description="Frames a second of a walk.", extra={"unit": "frames"})] = 25.0
+
+    class Modify(Options):
+        """Options of ``modify``."""
+
+        strength: Annotated[
+            float, Meta(ge=0, le=1, description="How far to leave your picture: 0 rebuilds it, 1 is a new picture from the seed.")
+        ] = 0.3
+        mix: Annotated[
+            str | None, Meta(description="Take the fine styles (colour, texture) from this second picture.", extra={"file": True})
+        ] = None
+        layers: Annotated[
+            str | None, Meta(pattern=r"^\d+(-\d+)?$", description="Stages that --mix takes from the second picture, for example 2-4; the finer half when not given.")
+        ] = None
+        direction: Annotated[int | None, Meta(ge=1, le=64, description="Move along this editing direction, 1 being the strongest.")] = None
+        amount: Annotated[float, Meta(ge=-10, le=10, description="How far to move along --direction, in standard deviations.")] = 2.0
+        directions: Annotated[
+            Literal["sefa", "pca"], Meta(description="How editing directions are found: from the weights (sefa) or from samples (pca).")
+        ] = "sefa"
+        mask: Annotated[
+            str | None, Meta(description="Repaint the white parts of this mask, keep the rest of your picture.", extra={"file": True})
+        ] = None
+        iterations: Annotated[int, Meta(ge=1, le=10000, description="Optimisation steps for finding your picture in the latent space.")] = 200
+        class_: Annotated[str | None, Meta(description="Treat the picture as one of this class; found out when not given.")] = None
+
+    Evaluate = evaluation.Evaluate
+
+    def prepare(self, sources: Sequence[str | Path], folder: Path, options: Any, progress: Progress = SILENT) -> Dataset:
+        """Decode pictures into a dataset that every image backend can train on."""
+        return prepare_image.prepare(sources, folder, options, progress)
+
+    def build(self, config: dict[str, Any]) -> nn.Module:
+        """Generator and discriminator, as :mod:`.build` makes them."""
+        from artgen.backends.image.gan.build import build
+
+        return build(config)
+
+    def task(self, dataset: Dataset, options: Any) -> Task:
+        """Adversarial training of the architecture that is asked for."""
+        from artgen.backends.image.gan.task import make_task
+
+        return make_task(dataset, options)
+
+    def generate(self, model: Model, seeds: Sequence[int], options: Any, progress: Progress = SILENT) -> Iterator[Artwork]:
+        """One picture a seed; with ``walk`` one film for all seeds."""
+        from artgen.backends.image.gan.sample import Sampler
+
+        sampler = Sampler.of(model, self)
+        if options.walk is not None:
+            yield sampler.walk(seeds, options, progress)
+            return
+        yield from sampler.pictures(seeds, options)
+
+    def modify(
+        self, model: Model, artworks: Iterable[Artwork], seeds: Sequence[int], options: Any, progress: Progress = SILENT
+    ) -> Iterator[Artwork]:
+        """Find each picture in the latent space and change it there."""
+        from artgen.backends.image.gan.modify import modify
+
+        for artwork, seed in zip(artworks, seeds, strict=True):
+            if not isinstance(artwork, Image):
+                raise UsageError(f"{artwork.name or 'the input'}: gan modifies pictures, not {artwork.modality}")
+            yield modify(self, model, artwork, seed, options, progress)
+
+    def evaluate(self, model: Model, dataset: Dataset, options: Any, progress: Progress = SILENT) -> dict[str, Score]:
+        """Untruncated samples against the real pictures."""
+        return evaluation.evaluate(self, model, dataset, options, progress)

@@ -1,0 +1,56 @@
+"""How large the networks are, from one dial; and what follows from the size of pictures and data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+# Channels of the stages that work at 4, 8, 16 … pixels: (generator, discriminator).
+WIDTHS = {
+    "sketch": ((192, 128, 64, 32, 24, 16, 12), (192, 96, 48, 32, 24, 16, 12)),
+    "standard": ((256, 192, 128, 64, 32, 24, 16), (256, 192, 96, 48, 32, 24, 16)),
+    "large": ((512, 512, 384, 256, 128, 64, 32), (512, 512, 384, 256, 128, 64, 32)),
+}
+# Stages below this have a second, residual convolution; at higher ones it costs more than it gives on a CPU.
+REFINED = {"sketch": 3, "standard": 4, "large": 7}
+RESOLUTIONS = (32, 64, 128, 256)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The numbers of a training that the options leave open."""
+
+    learning_rate: float
+    gamma: float
+    strength: float
+
+
+def network(preset: str, resolution: int, *, classes: list[int], progressive: bool) -> dict[str, Any]:
+    """The ``network`` part of config.json; ``classes`` holds how many pictures each class has, empty without classes."""
+    stages = int(math.log2(resolution)) - 1
+    generator, discriminator = WIDTHS[preset]
+    return {
+        "architecture": "style",
+        "resolution": resolution,
+        "latent": 64,
+        "style": 128,
+        "widths": list(generator[:stages]),
+        "discriminator_widths": list(discriminator[: stages - 1]),
+        "refined": REFINED[preset],
+        "class_counts": classes,
+        "progressive": progressive,
+    }
+
+
+def recipe(preset: str, resolution: int, count: int) -> Recipe:
+    """Learning rate, penalty and first augmentation strength for pictures of ``resolution`` and ``count`` of them.
+
+    The penalty grows with the number of pixels (Karras et al. 2020, "Training generative adversarial networks with
+    limited data", appendix C), the augmentation as data gets scarce: 0.5 for 500 pictures and fewer, 0.1 for 12,500.
+    """
+    return Recipe(
+        learning_rate={"sketch": 1e-3, "standard": 1e-3, "large": 5e-4}[preset],
+        gamma=0.5 * (resolution / 32) ** 1.5,
+        strength=min(0.5, max(0.05, math.sqrt(125 / max(1, count)))),
+    )

@@ -1,0 +1,193 @@
+"""Pictures and walks from a trained generator: a work depends on its seed alone, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from artgen.artwork import Image, Video
+from artgen.backend import Backend, Progress
+from artgen.backends.image.gan.model import Discriminator, Generator
+from artgen.errors import ModelError, OptionError
+from artgen.model import Model
+from artgen.nn.pixels import to_pixels
+from artgen.options import nearest
+
+MICRO_BATCH = 8
+"""Networks always run on this many works at once, the last ones padded: then the batch cannot change the bits."""
+
+KEYS = 4
+"""Key pictures of a walk that was given a single seed."""
+
+
+class Sampler:
+    """A model's networks, ready to run; kept with the open model."""
+
+    def __init__(self, model: Model, backend: Backend) -> None:
+        network = model.config.network
+        with torch.device("meta"):  # no memory, no random numbers: the weights come from the file
+            modules = backend.build(network)
+        weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in model.tensors().items()}
+        try:
+            modules.load_state_dict(weights, assign=True)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise ModelError(f"{model.folder}: config.json and weights do not belong together ({reason})") from None
+        assert isinstance(modules, nn.ModuleDict)
+        modules = modules.eval().requires_grad_(False).to(model.device, memory_format=torch.channels_last)
+        self.device = torch.device(model.device)
+        self.generator, self.discriminator = modules["generator"], modules["discriminator"]
+        self.latent: int = network["latent"]
+        self.classic = network["architecture"] == "dcgan"
+        self.classes = model.config.classes
+        self.counts: list[int] = network.get("class_counts", [])
+        self._means: dict[int | None, Tensor] = {}
+
+    @classmethod
+    def of(cls, model: Model, backend: Backend) -> Sampler:
+        """The sampler of an open model, made at its first use."""
+        if "sampler" not in model.cache:
+            model.cache["sampler"] = cls(model, backend)
+        sampler = model.cache["sampler"]
+        assert isinstance(sampler, cls)
+        return sampler
+
+    def pictures(self, seeds: Sequence[int], options: Any) -> Iterator[Image]:
+        """One picture a seed."""
+        label = self.label(options.class_)
+        for part in split(seeds):
+            latents, labels = self.draw(part, label)
+            pixels = self.run_classic(latents) if self.classic else self.run(self.styles(latents, labels, options.truncation))
+            for seed, picture in zip(part, pixels, strict=True):
+                yield Image(picture, seeds=(seed,))
+
+    def walk(self, seeds: Sequence[int], options: Any, progress: Progress) -> Video:
+        """A closed walk through the pictures of all seeds; one seed gives the first of four keys."""
+        keys = self.keys(seeds, options)
+        count = max(2, round(options.walk * options.fps))
+        place = torch.arange(count, device=self.device) * (len(keys) / count)
+        progress.start("walking", count, "frames")
+        frames = []
+        for part in split(range(count)):
+            path = closed_spline(keys, place[list(part)])
+            frames.append(self.run_classic(path) if self.classic else self.run(path))
+            progress.advance(len(part))
+        progress.finish()
+        return Video(np.concatenate(frames), fps=options.fps, seeds=tuple(seeds))
+
+    def keys(self, seeds: Sequence[int], options: Any) -> Tensor:
+        """The points [K, S] a walk passes: styles, or for the classic network latents."""
+        label = self.label(options.class_)
+        if len(seeds) == 1:
+            draws = [self._draw_one(seeds[0], label, number) for number in range(KEYS)]
+        else:
+            draws = [self._draw_one(seed, label) for seed in seeds]
+        latents = torch.stack([latent for latent, _ in draws]).to(self.device)
+        if self.classic:
+            return latents
+        labels = torch.tensor([number for _, number in draws], device=self.device) if self.counts else None
+        return torch.cat([self.styles(latents[list(p)], None if labels is None else labels[list(p)], options.truncation)
+                          for p in split(range(len(latents)))])  # fmt: skip
+
+    def draw(self, seeds: Sequence[int], label: int | None) -> tuple[Tensor, Tensor | None]:
+        """The latents [B, Z] of ``seeds`` and, for a class-conditional model, labels [B]."""
+        draws = [self._draw_one(seed, label) for seed in seeds]
+        latents = torch.stack([latent for latent, _ in draws]).to(self.device)
+        return latents, torch.tensor([number for _, number in draws], device=self.device) if self.counts else None
+
+    def _draw_one(self, seed: int, label: int | None, skip: int = 0) -> tuple[Tensor, int]:
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(skip):
+            torch.randn(self.latent, generator=generator)
+        latent = torch.randn(self.latent, generator=generator)
+        if not self.counts or label is not None:
+            return latent, label or 0
+        chosen = torch.multinomial(torch.tensor(self.counts, dtype=torch.float64), 1, generator=generator)
+        return latent, int(chosen)
+
+    @torch.no_grad()
+    def styles(self, latents: Tensor, labels: Tensor | None, truncation: float) -> Tensor:
+        """Styles [B, S], pulled towards the mean style of their class."""
+        assert isinstance(self.generator, Generator)
+        count = len(latents)
+        styles: Tensor = self.generator.mapping(padded(latents), None if labels is None else padded(labels))[:count]
+        if labels is None:
+            means = self.mean(None)
+        else:
+            means = torch.stack([self.mean(int(label)) for label in labels])
+        return means + truncation * (styles - means)
+
+    def mean(self, label: int | None) -> Tensor:
+        """The mean style [S] of a class, or of all."""
+        assert isinstance(self.generator, Generator)
+        if label not in self._means:
+            self._means[label] = self.generator.mapping.mean(label)
+        return self._means[label]
+
+    @torch.no_grad()
+    def run(self, styles: Tensor) -> NDArray[np.uint8]:
+        """Pictures uint8 [B, H, W, C] of up to :data:`MICRO_BATCH` styles [B, S] or [B, L, S]."""
+        assert isinstance(self.generator, Generator)
+        return to_pixels(self.generator.synthesise(padded(styles)))[: len(styles)]
+
+    @torch.no_grad()
+    def run_classic(self, latents: Tensor) -> NDArray[np.uint8]:
+        """Pictures uint8 [B, H, W, C] of up to :data:`MICRO_BATCH` latents [B, Z] of the classic network."""
+        return to_pixels(self.generator(padded(latents)))[: len(latents)]
+
+    def critic(self) -> Discriminator:
+        """The discriminator, whose features compare pictures.
+
+        Raises:
+            OptionError: the model is of the classic architecture.
+        """
+        if not isinstance(self.discriminator, Discriminator):
+            raise OptionError("a model of --architecture dcgan cannot modify pictures; train one of --architecture style")
+        return self.discriminator
+
+    def label(self, wanted: str | None) -> int | None:
+        """The number of the class that ``--class`` names.
+
+        Raises:
+            OptionError: the model has no such class, or none at all.
+        """
+        if wanted is None:
+            return None
+        if not self.counts:
+            raise OptionError(f"--class {wanted}: this model was trained without classes; leave --class out")
+        if wanted in self.classes:
+            return self.classes.index(wanted)
+        if wanted.isdigit() and int(wanted) < len(self.classes):
+            return int(wanted)
+        known = ", ".join(self.classes)
+        raise OptionError(f"--class takes a name or 0 to {len(self.classes) - 1}, not {wanted}{nearest(wanted, self.classes)}; known: {known}")
+
+
+def split(values: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """``values`` in tuples of :data:`MICRO_BATCH`."""
+    for start in range(0, len(values), MICRO_BATCH):
+        yield tuple(values[start : start + MICRO_BATCH])
+
+
+def padded(tensor: Tensor) -> Tensor:
+    """``tensor`` [B, ...] repeated at its end up to :data:`MICRO_BATCH` rows."""
+    missing = MICRO_BATCH - len(tensor)
+    return tensor if missing <= 0 else torch.cat([tensor, tensor[-1:].expand(missing, *tensor.shape[1:])])
+
+
+def closed_spline(keys: Tensor, place: Tensor) -> Tensor:
+    """Points on the closed Catmull-Rom spline through ``keys`` [K, S] at ``place`` [B] in 0..K; it passes key k at k.
+
+    Source: Catmull and Rom 1974, "A class of local interpolating splines".
+    """
+    count = len(keys)
+    index = place.floor().long()
+    t = (place - index)[:, None]
+    before, here, there, after = (keys[(index + offset) % count] for offset in (-1, 0, 1, 2))
+    bend = (2 * before - 5 * here + 4 * there - after) * t**2 + (3 * (here - there) + after - before) * t**3
+    return here + 0.5 * ((there - before) * t + bend)

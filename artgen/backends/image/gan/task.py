@@ -1,0 +1,257 @@
+"""What one training step of ``image.gan`` computes: losses and phases, previews and metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from artgen.artwork import Image, grid
+from artgen.backends.image.gan import presets
+from artgen.backends.image.gan.build import build
+from artgen.errors import DatasetError, OptionError
+from artgen.metrics.quick import Reference
+from artgen.nn.adversarial import cross_entropy, gradient_penalty, relativistic
+from artgen.nn.augment import DRAWS, augment
+from artgen.nn.pixels import to_pixels, to_signal
+from artgen.training.schedule import cosine, warm_up
+from artgen.training.task import Batch, Phase, Position, Task
+
+if TYPE_CHECKING:
+    from artgen.backends.image.gan.backend import Gan
+    from artgen.dataset import Dataset
+
+PREVIEW = (8, 3)
+"""Columns and rows of generated pictures on a preview sheet, below one row of real ones."""
+
+MEASURED = 1000
+CHUNK = 50
+
+
+class PictureTask(Task):
+    """What both architectures share: pictures in, preview sheets and metrics out."""
+
+    metrics: ClassVar[dict[str, Literal["lower", "higher"]]] = {"fd_rnd": "lower", "fd": "lower", "swd": "lower"}
+
+    def __init__(self, dataset: Dataset, network: dict[str, Any]) -> None:
+        super().__init__()
+        self.network = network
+        modules = build(network)
+        self.generator, self.discriminator = modules["generator"], modules["discriminator"]
+        self.averaged = {"generator": self.generator}
+        self.kept = {"discriminator": self.discriminator}  # type: ignore[misc]  # each task keeps its own
+        self._reference: Reference | None = None
+
+    def load(self, dataset: Dataset, indices: Sequence[int]) -> dict[str, Tensor]:
+        """Pictures as signals [b, C, H, W], and their labels [b] for a class-conditional network."""
+        data = {"pictures": to_signal(torch.from_numpy(dataset.array("images")[np.asarray(indices)]))}
+        if self.network.get("class_counts"):
+            assert dataset.labels is not None
+            data["labels"] = torch.from_numpy(dataset.labels[np.asarray(indices)])
+        return data
+
+    def sample(self, count: int, seed: int) -> tuple[Tensor, Tensor | None]:
+        """``count`` fixed latents and, for a class-conditional network, labels as frequent as in the data."""
+        generator = torch.Generator().manual_seed(seed)
+        device = next(self.parameters()).device
+        latents = torch.randn(count, self.network["latent"], generator=generator).to(device)
+        if not (counts := self.network.get("class_counts")):
+            return latents, None
+        weights = torch.tensor(counts, dtype=torch.float64)
+        return latents, torch.multinomial(weights, count, replacement=True, generator=generator).to(device)
+
+    @torch.no_grad()
+    def pictures(self, count: int, seed: int) -> NDArray[np.uint8]:
+        """``count`` pictures uint8 [N, H, W, C] from fixed latents, with the weights that are in place."""
+        latents, labels = self.sample(count, seed)
+        made = []
+        for start in range(0, count, CHUNK):
+            rows = slice(start, start + CHUNK)
+            made.append(to_pixels(self.make(latents[rows], None if labels is None else labels[rows])))
+        return np.concatenate(made)
+
+    def make(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """Pictures [B, C, H, W] at the full resolution."""
+        return self.generator(latents) if labels is None else self.generator(latents, labels)  # type: ignore[no-any-return]
+
+    def preview(self, dataset: Dataset) -> Iterator[Image]:
+        """One sheet: a row of real pictures, then rows of generated ones."""
+        columns, rows = PREVIEW
+        shown = np.linspace(0, len(dataset) - 1, columns).astype(int)
+        made = self.pictures(columns * rows, 0)
+        yield grid([Image(np.asarray(pixels)) for pixels in (*dataset.array("images")[shown], *made)], columns, rows + 1)
+
+    def measure(self, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
+        """The metrics ``names`` of generated pictures against as many real ones."""
+        if self._reference is None:
+            self._reference = Reference(dataset, items=max(2 * MEASURED, 2))
+        values = self._reference.measure(self.pictures(MEASURED, 1), names)
+        return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+class StyleTask(PictureTask):
+    """Relativistic adversarial training with R1 and R2 of a style-modulated generator.
+
+    Source: Huang et al. 2024, "The GAN is dead; long live the GAN! A modern GAN baseline", sections 2 and 3.
+    """
+
+    strength: Tensor
+
+    def __init__(self, dataset: Dataset, options: Gan.Train) -> None:
+        counts = np.bincount(dataset.labels, minlength=len(dataset.classes)) if dataset.labels is not None and options.classes else []
+        resolution = resolution_of(dataset)
+        network = presets.network(
+            options.preset, resolution, classes=[int(n) for n in counts] if len(counts) > 1 else [], progressive=options.progressive
+        )
+        super().__init__(dataset, network)
+        numbers = presets.recipe(options.preset, resolution, len(dataset))
+        self.options = options
+        self.gamma = numbers.gamma if options.gamma is None else options.gamma
+        self.adaptive = options.augment is None
+        self.register_buffer("strength", torch.tensor(numbers.strength if options.augment is None else options.augment))
+        rate = numbers.learning_rate if options.learning_rate is None else options.learning_rate
+        self.generate_defaults = {"truncation": 0.7 if options.preset != "large" else 0.8}  # type: ignore[misc]
+        self.phases = (
+            Phase("discriminator", list(self.discriminator.parameters()), adam, lambda at: schedule(at, rate)),
+            Phase("generator", list(self.generator.parameters()), adam, lambda at: schedule(at, rate)),
+        )
+
+    def forward(self, phase: str, batch: Batch, position: Position) -> dict[str, Tensor]:
+        """The relativistic loss of a phase; for the discriminator with the penalties on real and generated pictures."""
+        real, labels = batch["pictures"], batch.get("labels")
+        latents = batch.normal(self.network["latent"])
+        numbers = batch.uniform(2, DRAWS)
+        level, fade = self._growth(position)
+        if level is not None:
+            real = F.avg_pool2d(real, 2 ** (self.generator.levels - 1 - level)) if level < self.generator.levels - 1 else real
+        if phase == "generator":
+            fake = self.generator(latents, labels, level, fade)
+            with torch.no_grad():
+                ahead = self._judge(real, labels, numbers[:, 0], fade)
+            loss = relativistic(self._judge(fake, labels, numbers[:, 1], fade), ahead)
+            return {"loss": loss}
+        with torch.no_grad():
+            fake = self.generator(latents, labels, level, fade)
+        both = torch.cat([real, fake.to(real.dtype)]).requires_grad_(True)
+        twice = None if labels is None else torch.cat([labels, labels])
+        logits = self._judge(both, twice, torch.cat([numbers[:, 0], numbers[:, 1]]), fade)
+        penalty = gradient_penalty(logits, both)
+        on_real, on_fake = logits.chunk(2)
+        loss = relativistic(on_real, on_fake)
+        weight = cosine(position.fraction / 0.5, self.gamma, self.gamma / 10)
+        return {
+            "loss": loss + weight / 2 * 2 * penalty.mean(),
+            "adversarial": loss.detach(),
+            "penalty": penalty.mean().detach(),
+            "ahead": (on_real > on_fake).float().mean(),
+            "augment": self.strength.clone(),
+        }
+
+    def after(self, phase: str, numbers: dict[str, Tensor], position: Position, size: int) -> None:
+        """Strengthen the augmentation while the discriminator is too sure of itself, weaken it while it is not.
+
+        Source: Karras et al. 2020 (ADA), section 3.1; here the sign is that of the relativistic pair.
+        """
+        if phase == "discriminator" and self.adaptive:
+            sure = torch.sign(numbers["ahead"] - self.options.augment_target)
+            self.strength.add_(sure * size / max(20_000, position.total / 4)).clamp_(0.0, 0.8)
+
+    def half_life(self, position: Position) -> float:
+        """A fiftieth of the plan, shorter at the beginning, so that the average does not remember the noise of the start."""
+        return min(0.05 * position.seen, self.options.ema * position.total)
+
+    def _judge(self, pictures: Tensor, labels: Tensor | None, numbers: Tensor, fade: float) -> Tensor:
+        seen = augment(pictures, numbers, self.strength, mirror=self.options.mirror)
+        logits: Tensor = self.discriminator(seen, labels, fade)
+        return logits
+
+    def _growth(self, position: Position) -> tuple[int | None, float]:
+        """The stage in use and how far it has faded in; each resolution gets an equal part of the first 60 percent."""
+        if not self.network["progressive"]:
+            return None, 1.0
+        last = self.generator.levels - 1
+        place = position.fraction / 0.6 * (last - 1)
+        level = min(last, 1 + int(place))
+        inside = place - int(place) if level < last else min(1.0, (place - (last - 1)) * 2)
+        return level, 1.0 if level == 1 else min(1.0, max(0.05, inside * 2))
+
+
+class ClassicTask(PictureTask):
+    """The classic recipe: sigmoid cross-entropy, Adam with a first moment of 0.5, no averaging.
+
+    Source: Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs".
+    """
+
+    def __init__(self, dataset: Dataset, options: Gan.Train) -> None:
+        network = {"architecture": "dcgan", "resolution": resolution_of(dataset), "latent": 100, "class_counts": []}
+        super().__init__(dataset, network)
+        rate = 2e-4 if options.learning_rate is None else options.learning_rate
+        self.phases = (
+            Phase("discriminator", list(self.discriminator.parameters()), classic_adam, lambda at: rate),
+            Phase("generator", list(self.generator.parameters()), classic_adam, lambda at: rate),
+        )
+
+    def forward(self, phase: str, batch: Batch, position: Position) -> dict[str, Tensor]:
+        """Cross-entropy towards the right label, or for the generator towards the wrong one."""
+        latents = batch.normal(self.network["latent"])
+        if phase == "generator":
+            return {"loss": cross_entropy(self.discriminator(self.generator(latents)), True)}
+        with torch.no_grad():
+            fake = self.generator(latents)
+        return {
+            "loss": cross_entropy(self.discriminator(batch["pictures"]), True) + cross_entropy(self.discriminator(fake), False)
+        }
+
+
+def make_task(dataset: Dataset, options: Gan.Train) -> PictureTask:
+    """The task for the architecture that is asked for.
+
+    Raises:
+        DatasetError: the pictures are not square, or not of a size the networks can be built for.
+        OptionError: an option that this architecture does not have.
+    """
+    if options.architecture == "style":
+        return StyleTask(dataset, options)
+    if options.progressive:
+        raise OptionError("--progressive is an option of --architecture style, not of dcgan; leave one of them out")
+    return ClassicTask(dataset, options)
+
+
+def resolution_of(dataset: Dataset) -> int:
+    """The side of the dataset's square pictures.
+
+    Raises:
+        DatasetError: as :func:`make_task`.
+    """
+    height, width = dataset.array("images").shape[1:3]
+    if height != width or height not in presets.RESOLUTIONS:
+        allowed = ", ".join(map(str, presets.RESOLUTIONS))
+        raise DatasetError(f"{dataset.folder}: pictures of {width}x{height}; gan learns {allowed}: prepare them with --resolution 64")
+    return int(height)
+
+
+def schedule(at: Position, rate: float) -> float:
+    """The learning rate: a short warm-up, then a cosine to a tenth."""
+    return cosine(at.fraction, rate, rate / 10) * warm_up(at.seen, 1000)
+
+
+def adam(parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    """Adam without a first moment, which would push a moving opponent's gradient along after it has turned."""
+    return torch.optim.Adam(parameters, betas=(0.0, 0.99), eps=1e-8, fused=_fused(parameters))
+
+
+def classic_adam(parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    """Adam as the classic recipe has it, with the framework's default implementation."""
+    return torch.optim.Adam(parameters, betas=(0.5, 0.999))
+
+
+def _fused(parameters: Sequence[nn.Parameter]) -> bool:
+    return parameters[0].device.type in ("cpu", "cuda")
+
+

@@ -1,0 +1,73 @@
+"""When a run ends: steps, items, minutes, a metric that is reached, patience."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from artgen.backend import TrainOptions
+from artgen.errors import OptionError
+from artgen.options import nearest
+
+DEFAULT_MINUTES = 30.0
+
+
+@dataclass(frozen=True)
+class Goal:
+    """``--until``: a metric, which side of the value is wanted, and the value."""
+
+    metric: str
+    at_most: bool
+    value: float
+
+    def reached(self, value: float) -> bool:
+        """Whether ``value`` fulfils the goal."""
+        return value <= self.value if self.at_most else value >= self.value
+
+
+def parse_goal(text: str | None, metrics: Iterable[str]) -> Goal | None:
+    """The goal that ``--until`` names, or None.
+
+    Raises:
+        OptionError: it is no comparison, or its metric is none of ``metrics``.
+    """
+    if text is None:
+        return None
+    known = list(metrics)
+    match = re.fullmatch(r"\s*([A-Za-z_][\w/-]*)\s*(<=|>=)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*", text)
+    if not match:
+        example = known[0] if known else "fd"
+        raise OptionError(f'--until takes a comparison such as "{example}<=40", not {text!r}')
+    if match[1] not in known:
+        listed = ", ".join(known) or "none"
+        raise OptionError(f"--until: no metric {match[1]!r}{nearest(match[1], known)}; this backend measures: {listed}")
+    return Goal(match[1], match[2] == "<=", float(match[3]))
+
+
+def planned_items(options: TrainOptions, seconds_per_step: float) -> int:
+    """How many items the budget allows at the measured speed; the tightest of several limits counts."""
+    limits = []
+    if options.steps is not None:
+        limits.append(options.steps * options.batch_size)
+    if options.items is not None:
+        # Whole steps only: the last one may pass the number by less than a batch.
+        limits.append(-(-options.items // options.batch_size) * options.batch_size)
+    if (minutes := minutes_allowed(options)) is not None:
+        limits.append(max(1, round(minutes * 60 / seconds_per_step)) * options.batch_size)
+    return min(limits)
+
+
+def minutes_allowed(options: TrainOptions) -> float | None:
+    """The minutes of the budget: those asked for, or the default where no limit is given at all."""
+    if options.minutes is None and options.steps is None and options.items is None:
+        return DEFAULT_MINUTES
+    return options.minutes
+
+
+def duration(seconds: float) -> str:
+    """A span of time in words: ``45 s``, ``12 min``, ``2 h 05 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,384 @@
+"""The one training loop, read from top to bottom.
+
+One step is one batch and one update of each phase that is due. The loop knows batches, devices, precision, the budget,
+logs, states and resume; it knows no modality and no network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from artgen.backend import SILENT, Progress, TrainOptions
+from artgen.dataset import Dataset
+from artgen.errors import Interrupted, TrainingError
+from artgen.model import Model
+from artgen.training.budget import Goal, duration, minutes_allowed, parse_goal, planned_items
+from artgen.training.order import batch_indices
+from artgen.training.outcome import adopt, best_metric, finish_stage, save_trained
+from artgen.training.precision import Choice, calibrate, candidates
+from artgen.training.processes import Processes
+from artgen.training.record import Record, time_lapse
+from artgen.training.run import STATE, Run
+from artgen.training.state import capability, save_state
+from artgen.training.step import NotFiniteError, Stepper
+from artgen.training.task import Position, Task
+
+LOG_LINES = 400
+"""About how many records of losses a run leaves in metrics.jsonl."""
+
+
+@dataclass
+class Clock:
+    """Where a run stands; everything here goes into the state."""
+
+    stage: int = 0
+    step: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    began: float = 0.0
+    pace: float = 0.0
+    shown: int = -1
+    best: float | None = None
+    best_step: int = 0
+    stale: int = 0
+
+
+def fit(tasks: Task | Sequence[Task], dataset: Dataset, run: Run, progress: Progress = SILENT) -> Model:
+    """Train ``tasks`` in order on ``dataset`` within the budget of ``run``; returns the best model.
+
+    Raises:
+        TrainingError: a loss is not finite twice at the same place, or the run does not fit its state.
+        Interrupted: Ctrl-C or SIGTERM; the state was saved.
+        OutputError: a file cannot be written; the states before are as they were.
+    """
+    stages = [tasks] if isinstance(tasks, Task) else list(tasks)
+    processes = Processes(run.device)
+    goal = parse_goal(run.options.until, stages[-1].metrics)
+    metric = best_metric(run.options, stages[-1], goal)
+    found = run.state()
+    clock = Clock(**found[1]["clock"]) if found else Clock()
+    with _stop_on_signal() as stop:
+        for number, task in enumerate(stages):
+            task.begin(dataset, stages[:number])
+            if number < clock.stage:
+                adopt(run, task, number)
+                continue
+            if number > clock.stage:
+                clock, found = Clock(stage=number, seconds=clock.seconds, began=clock.seconds), None
+            last = number == len(stages) - 1
+            stage = Stage(stages[: number + 1], dataset, run, processes, clock, stop, progress)
+            stage.whole, stage.share = sum(task.share for task in stages), sum(task.share for task in stages[: number + 1])
+            stage.goal, stage.metric, stage.final = (goal, metric, True) if last else (None, "", False)
+            stage.prepare(found)
+            stage.train()
+            if not last:
+                finish_stage(run, task, stage.stepper, number, processes.first)
+    processes.wait()
+    return Model.open(run.folder / "model")
+
+
+class Stage:
+    """The last of ``tasks`` on its way through the budget; the ones before it are finished.
+
+    ``share`` of ``whole`` is the part of the budget that is used up when this stage ends.
+    """
+
+    goal: Goal | None = None
+    metric: str = ""
+    share: float = 1.0
+    whole: float = 1.0
+    final: bool = True
+
+    def __init__(
+        self, tasks: Sequence[Task], dataset: Dataset, run: Run, processes: Processes, clock: Clock, stop: threading.Event, progress: Progress
+    ) -> None:
+        self.tasks, self.task, self.dataset, self.run, self.processes = tasks, tasks[-1], dataset, run, processes
+        self.clock, self.stop, self.progress = clock, stop, progress
+        self.options = run.options
+        self.size = run.options.batch_size
+        self.sums: dict[str, Tensor] = {}
+        self.summed = 0
+        self.save_now = clock.step == 0  # a state before the first step is what a loss that is not finite goes back to
+
+    def prepare(self, found: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
+        """Choose the number format and the plan, or take both from the saved state."""
+        if found:
+            tensors, values = found
+            choice = Choice(values["precision"], values["memory_format"])
+            self.stepper = self._stepper(self.task, choice)
+            self.stepper.restore(tensors, values)
+            self._say_differences(values["capability"])
+            if self._budget() != values["budget"]:
+                self.clock.total = self._planned()
+        else:
+            choice = self._calibrate()
+            self.stepper = self._stepper(self.task, choice)
+            self.clock.total = self._planned()
+        self.choice = choice
+        steps = self.clock.total // self.size
+        left = max(0, steps - self.clock.step) * self.clock.pace
+        done = f", {self.clock.step} done" if found else ""
+        self._say(f"training {steps} steps ({self.clock.total} items{done}): about {duration(left)} ({choice})")
+
+    def train(self) -> None:
+        """Run steps until the budget, the goal, patience or a signal ends them, then save the model."""
+        clock, every = self.clock, max(1, self.clock.total // self.size // LOG_LINES)
+        self.record = Record(self.run.folder, clock.step) if self.processes.first else None
+        self.started, self.saved = time.monotonic() - clock.seconds, time.monotonic()
+        self.replanned = self._twentieth()
+        self.progress.start("training", clock.total, "items")
+        self.progress.advance(clock.step * self.size)
+        done, batches = False, _batches(self._load, clock.step)
+        try:
+            while True:
+                last = done or clock.step * self.size >= clock.total
+                if self._preview_due(last):
+                    last = self._look() or last
+                if self.save_now or last:
+                    self._save()
+                if last:
+                    break
+                numbers = self._step(next(batches))
+                if numbers is None:
+                    batches.close()
+                    batches = _batches(self._load, clock.step)
+                    continue
+                self._log(numbers, clock.step % every == 0)
+                done = self._controls()
+        finally:
+            batches.close()
+            if self.record:
+                self.record.close()
+            self.progress.finish()
+        self._finish()
+
+    def _step(self, data: dict[str, Tensor]) -> dict[str, Tensor] | None:
+        """One step; None after a loss that was not finite took us back to the last good state."""
+        position = Position(self.clock.step * self.size, self.clock.total)
+        try:
+            numbers = self.stepper.step(self.clock.step, data, position)
+        except NotFiniteError as error:
+            self._roll_back(error)
+            return None
+        self.clock.step += 1
+        self.progress.advance(self.size)
+        return numbers
+
+    def _roll_back(self, error: NotFiniteError) -> None:
+        attempt = self.stepper.attempt
+        found = Run(self.run.folder, self.run.backend, self.options, self.run.device, True).state()
+        if found is None or attempt > 0:
+            raise TrainingError(f"{error}, again after going back; lower the learning rate or use --precision fp32") from None
+        self.stepper.restore(*found)
+        seconds = self.clock.seconds
+        vars(self.clock).update({**found[1]["clock"], "seconds": seconds})
+        self.stepper.attempt = attempt + 1
+        self._say(f"{error}: went back to step {self.clock.step} and go on with other random numbers")
+
+    def _load(self, step: int) -> dict[str, Tensor]:
+        start, stop = self.processes.part(self.size)
+        indices = batch_indices(self.options.seed, step, self.size, len(self.dataset))[start:stop]
+        data = self.task.load(self.dataset, indices.tolist())
+        if self.processes.device.type == "cuda":
+            data = {name: tensor.pin_memory() for name, tensor in data.items()}
+        return {name: self.choice.layout(tensor).to(self.processes.device, non_blocking=True) for name, tensor in data.items()}
+
+    def _controls(self) -> bool:
+        """Agree on time, saving and signals with the other processes; True when the time is over."""
+        clock, limit = self.clock, self._limit()
+        clock.seconds = time.monotonic() - self.started
+        every = self.options.save_steps
+        wanted = time.monotonic() - self.saved >= self.options.save_every * 60 or bool(every and clock.step % every == 0)
+        if limit is not None and self._twentieth() > self.replanned:
+            # The plan follows the measured speed, so that schedules end when the time does.
+            self.replanned = self._twentieth()
+            clock.total = self._total_in(limit)
+        late = limit is not None and clock.seconds >= limit
+        total, over, save, stop = self.processes.from_first([clock.total, late, wanted, self.stop.is_set()])
+        clock.total, self.save_now = int(total), bool(save)
+        if stop:
+            self._save()
+            raise Interrupted(
+                f"stopped at step {clock.step}, everything is saved; go on with "
+                f"artgen {self.run.backend.partition('.')[0]} train --output {self.run.folder} --resume"
+            )
+        return bool(over)
+
+    def _limit(self) -> float | None:
+        """The second of the run at which this stage has to end, or None when time is no budget."""
+        minutes = minutes_allowed(self.options)
+        return None if minutes is None else minutes * 60 * self.share / self.whole
+
+    def _twentieth(self) -> int:
+        limit = self._limit()
+        return 0 if limit is None else int((self.clock.seconds - self.clock.began) / (limit - self.clock.began) * 20)
+
+    def _total_in(self, limit: float) -> int:
+        """The items that can be seen until second ``limit`` at the speed so far, within the other limits of the budget."""
+        clock = self.clock
+        clock.pace = (clock.seconds - clock.began) / clock.step
+        total = (clock.step + round(max(0.0, limit - clock.seconds) / clock.pace)) * self.size
+        if self.options.steps is None and self.options.items is None:
+            return total
+        return min(total, self._planned(self.options.replace(minutes=None)))
+
+    def _planned(self, options: TrainOptions | None = None) -> int:
+        """The items of the budget that fall to this stage, in whole steps."""
+        items = planned_items(options or self.options, self.clock.pace) * self.task.share / self.whole
+        return max(1, round(items / self.size)) * self.size
+
+    def _preview_due(self, last: bool) -> bool:
+        if self.options.previews == 0 and not self.goal:
+            return False
+        count = self.options.previews or 20
+        return last or int(count * self.clock.step * self.size / max(1, self.clock.total)) > self.clock.shown
+
+    def _look(self) -> bool:
+        """Write a preview, measure, keep the best model; True when the goal is reached or patience has run out."""
+        clock = self.clock
+        count = self.options.previews or 20
+        clock.shown = int(count * clock.step * self.size / max(1, clock.total))
+        over = [0.0]
+        if self.processes.first:
+            with self.stepper.average.in_place(self.task):
+                items = clock.step * self.size
+                assert self.record is not None
+                if self.options.previews:
+                    self.record.previews(clock.step, items, self.task.preview(self.dataset))
+                scores = self.task.measure(self.dataset, [self.metric]) if self.metric and clock.step else {}
+            if scores:
+                self.record.numbers(clock.step, items, time.monotonic() - self.started, scores)
+                over = [float(self._judge(scores[self.metric]))]
+        return bool(self.processes.from_first(over)[0])
+
+    def _judge(self, value: float) -> bool:
+        clock = self.clock
+        lower = self.goal.at_most if self.goal else self.task.metrics[self.metric] == "lower"
+        better = clock.best is None or (value < clock.best if lower else value > clock.best)
+        clock.stale = 0 if better else clock.stale + 1
+        if better:
+            clock.best, clock.best_step = value, clock.step
+            self._keep("model", {self.metric: value})
+        self._say(f"step {clock.step}: {self.metric} {value:.4g}{' (best so far)' if better else ''}")
+        if self.goal and self.goal.reached(value):
+            self._say(f"{self.options.until} is reached")
+            return True
+        if self.options.patience and clock.stale >= self.options.patience:
+            self._say(f"no better {self.metric} in {clock.stale} evaluations: stopping")
+            return True
+        return False
+
+    def _save(self) -> None:
+        self.saved, self.save_now = time.monotonic(), False
+        if not self.processes.first:
+            return
+        if not self.stepper.finite():
+            raise TrainingError(f"a weight is not finite at step {self.clock.step}; the last good state is kept")
+        tensors, values = self.stepper.state()
+        facts = {
+            "clock": vars(self.clock), "precision": self.choice.precision, "memory_format": self.choice.memory_format,
+            "capability": capability(), "budget": self._budget(),
+        }  # fmt: skip
+        save_state(self.run.folder / STATE, self.clock.stage * 10**9 + self.clock.step, tensors, {**values, **facts})
+
+    def _log(self, numbers: dict[str, Tensor], due: bool) -> None:
+        for name, value in numbers.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.summed += 1
+        if due and self.record:
+            means = {name: float(value) / self.summed for name, value in self.sums.items()}
+            clock = self.clock
+            self.record.numbers(clock.step, clock.step * self.size, time.monotonic() - self.started, means)
+        if due:
+            self.sums, self.summed = {}, 0
+
+    def _finish(self) -> None:
+        if not self.processes.first or not self.final:
+            return
+        self._keep("model-last", {})
+        if self.clock.best is None:
+            self._keep("model", {})
+        if self.options.previews:
+            time_lapse(self.run.folder)
+
+    def _keep(self, folder: str, scores: dict[str, float]) -> None:
+        save_trained(self.run, self.tasks, self.stepper.average, self.dataset, folder, self.clock.step * self.size, scores)
+
+    def _calibrate(self) -> Choice:
+        """Measure a few steps of every format that is open on copies of the task; the task itself is not touched."""
+        device = self.processes.device
+        choices = candidates(self.options.precision, self.options.memory_format, device)
+        self.choice = choices[0]
+        data = self._load(0)
+
+        def trial(choice: Choice) -> Callable[[], object]:
+            stepper = self._stepper(copy.deepcopy(self.task), choice)
+            laid = {name: choice.layout(tensor) for name, tensor in data.items()}
+            return lambda: stepper.step(0, laid, Position(1, 1))
+
+        result = calibrate(choices, trial, device)
+        best, pace = self.processes.from_first([choices.index(result.choice), result.seconds])
+        self.clock.pace = pace
+        if len(choices) > 1:
+            told = "; ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in result.measured.items())
+            self._say(f"measured a step: {told}")
+        return choices[int(best)]
+
+    def _stepper(self, task: Task, choice: Choice) -> Stepper:
+        return Stepper(
+            task, choice, self.processes, seed=self.options.seed, batch_size=self.size, micro_batch=self.options.micro_batch
+        )
+
+    def _budget(self) -> list[Any]:
+        return [self.options.steps, self.options.items, self.options.minutes]
+
+    def _say(self, sentence: str) -> None:
+        if self.processes.first:
+            self.progress.say(sentence)
+
+    def _say_differences(self, before: dict[str, Any]) -> None:
+        now = capability()
+        if changed := [f"{name} {before.get(name)} → {now[name]}" for name in now if before.get(name) != now[name]]:
+            self._say(f"this run was started elsewhere ({', '.join(changed)}): the last bits of the weights may differ")
+
+
+def _batches(load: Callable[[int], dict[str, Tensor]], step: int) -> Generator[dict[str, Tensor], None, None]:
+    """The batches from ``step`` on, the next one loaded in the background while one is used."""
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+        coming: Future[dict[str, Tensor]] = pool.submit(load, step)
+        while True:
+            data = coming.result()
+            step += 1
+            coming = pool.submit(load, step)
+            yield data
+
+
+@contextlib.contextmanager
+def _stop_on_signal() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def stop(number: int, frame: object) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
