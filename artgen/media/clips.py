@@ -212,6 +212,6 @@ def _decoded(container: InputContainer, stream: Any, path: Path) -> Iterator[Any
         if packet.stream is stream:
             yield from packet.decode()
     promised = Fraction(container.duration or 0, 1_000_000) + Fraction(max(0, container.start_time or 0), 1_000_000)
-    # The half second leaves room for headers that count edits, rounding or an unspoken last frame.
-    if broken or packets < stream.frames or promised - end > max(Fraction(1, 2), promised / 10):
+    # The half second leaves room for headers that round or count the time of an unspoken last frame.
+    if broken or packets < stream.frames or promised - end > max(Fraction(1, 2), promised / 100):
         raise SourceError(f"{path}: the clip is cut off after {float(end):.1f} seconds of {float(promised):.1f}; replace the file")

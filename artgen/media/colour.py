@@ -107,7 +107,7 @@ def _to_8_bits(values: NDArray[Any], bits: int) -> NDArray[np.uint8]:
     usual = [65535.0] if bits else [1.0, 255.0, 65535.0] if values.dtype.kind == "f" else [255.0, 65535.0]
     top = next((top for top in usual if low >= 0 and high <= top), None)
     if top is None:
-        numbers, top = numbers - low, high - low
+        numbers, top = numbers - low, high - low or 1.0
     pixels: NDArray[np.uint8] = np.rint(numbers * (255.0 / top)).astype(np.uint8)
     return pixels
 
