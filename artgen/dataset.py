@@ -156,7 +156,7 @@ class Dataset:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise DatasetError(f"{path}: missing; prepare the dataset again") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise DatasetError(f"{path}: damaged ({error}); prepare the dataset again") from None
         said = self.manifest.shapes.get(name)
         if list(array.shape) != said:

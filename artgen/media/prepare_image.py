@@ -12,6 +12,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 from itertools import compress
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +21,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from artgen import __version__
 from artgen.backend import SILENT, Progress
 from artgen.dataset import Dataset, Manifest, Skipped, fingerprint, is_dataset, write_manifest
 from artgen.errors import Interrupted, OptionError, OutputError, SourceError
@@ -252,7 +252,7 @@ def _finish(partial: Partial, found: Found, options: Prepare, key: str) -> Datas
     digests = "".join(record.digest for record in partial.records if record.stored).encode()
     told = {name: value for name, value in options.asdict().items() if name != "workers"}
     manifest = Manifest(
-        artgen=__version__, kind="image", count=len(items), arrays=arrays, shapes=shapes, classes=classes, captions=captions,
+        artgen=version("artgen"), kind="image", count=len(items), arrays=arrays, shapes=shapes, classes=classes, captions=captions,
         options={**told, "min_size": options.smallest}, sources=found.origins, skipped=[*found.skipped, *refused], notes=notes,
         fingerprint=fingerprint(str(shape).encode(), digests, labels.tobytes(), "\n".join(classes).encode()),
     )  # fmt: skip

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import types
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -19,8 +20,8 @@ from typing import Protocol, TypeVar
 from artgen.errors import ArtgenError
 from artgen.media.archives import Reader, Source
 
-FEW = 64
-"""Fewer sources than this are done in this process: starting others takes longer."""
+ALONE = 0.5
+"""Seconds of work done in this process before others are started, because starting them takes about as long."""
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -47,18 +48,20 @@ def in_order(
 ) -> Generator[Sequence[Result]]:
     """The results of ``work`` for every ``chunk`` of sources, in order; at most ``2 * workers + 1`` chunks are under way.
 
-    ``workers`` (default: all cores) are started only when there is enough to do. Close the generator to end them early.
+    ``workers`` (default: all cores) are started only when the work turns out to be long. Close the generator to end them early.
 
     Raises:
         ArtgenError: a worker was killed, most likely because memory ran out.
     """
     chunks = (sources[start : start + chunk] for start in range(0, len(sources), chunk))
     count = min(workers or cores(), -(-len(sources) // chunk))
-    if count < 2 or len(sources) < FEW:
-        with Reader() as reader:
-            for part in chunks:
-                yield work(part, options, reader)
-        return
+    began = time.monotonic()
+    with Reader() as reader:
+        while count < 2 or time.monotonic() - began < ALONE:
+            part = next(chunks, None)
+            if part is None:
+                return
+            yield work(part, options, reader)
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_begin)
     waiting: deque[Future[Sequence[Result]]] = deque()
     try:
