@@ -114,7 +114,8 @@ def test_every_flag_that_the_pages_mention_exists() -> None:
         if entry.built_in:
             cls = registry.load(entry)
             groups += [cls.Prepare, cls.Train, cls.Generate, cls.Modify, cls.Evaluate]
-    known |= {option.flag for group in groups for option in declared(group)}
+    options = [option for group in groups for option in declared(group)]
+    known |= {option.flag for option in options} | {f"--no-{option.flag[2:]}" for option in options if option.kind is bool}
     told: dict[str, str] = {}
     for page in PAGES:
         if page.name == "plugins.md":  # its flags are those of its own example
