@@ -144,9 +144,7 @@ def open_artwork(path: str | os.PathLike[str]) -> Artwork:
 
 def read_text(path: str | os.PathLike[str]) -> str | None:
     """The recipe text that a file carries, whatever its kind, or None."""
-    path = Path(path)
-    media = video_media if video_media.is_video(path) else image_media
-    return media.read_text(path)
+    return video_media.read_text(Path(path))
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe | None:

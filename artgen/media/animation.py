@@ -120,8 +120,8 @@ def _in_palette(frames: Sequence[NDArray[np.uint8]]) -> list[Image.Image]:
     colours = _few_colours(frames)
     if colours is not None:
         return [_exact(frame, colours) for frame in frames]
-    # Every part of the clip counts alike: about a quarter of a million pixels, spread evenly over all frames.
-    stride = round(sum(frame.shape[0] * frame.shape[1] for frame in frames) / 250_000) | 1  # odd: never one column alone
+    # Every part of the clip counts alike: about 64,000 pixels, spread evenly over all frames.
+    stride = round(sum(frame.shape[0] * frame.shape[1] for frame in frames) / 64_000) | 1  # odd: never one column alone
     sample = np.concatenate([frame.reshape(-1, 3)[number % stride :: stride] for number, frame in enumerate(frames)])
     # Maximum coverage: a small spot of a rare colour keeps its colour, which median cut gives to the ground.
     palette = Image.fromarray(sample[None]).quantize(255, method=Image.Quantize.MAXCOVERAGE)

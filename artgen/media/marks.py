@@ -24,8 +24,6 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
-from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 from artgen.recipe import KEY
 
@@ -78,11 +76,7 @@ def packet(mark: str, text: str = "", *, extended: str = "") -> bytes:
     """
     spaces = {"Iptc4xmpExt": _IPTC, "artgen": _OURS, "xmpNote": _NOTE}
     values = {"Iptc4xmpExt:DigitalSourceType": mark, "artgen:recipe": text, "xmpNote:HasExtendedXMP": extended}
-    lines = [
-        f"<{name}>{escape(legal(value), {chr(13): '&#13;'})}</{name}>"  # a bare carriage return would be read as a newline
-        for name, value in values.items()
-        if value
-    ]
+    lines = [f"<{name}>{_escaped(legal(value))}</{name}>" for name, value in values.items() if value]
     declared = "".join(f' xmlns:{prefix}="{uri}"' for prefix, uri in spaces.items())
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
@@ -190,17 +184,17 @@ def from_gif(data: bytes) -> Marks:
 
 def clip_comment(text: str, mark: str) -> str:
     """The JSON for a clip's ``comment`` tag: the recipe, with the key ``mark`` added where it is missing."""
-    told = _object(text)
-    if not mark or "mark" in told:
+    told = _object(text or "{}")
+    if not mark or (told and "mark" in told):
         return legal(text)
-    if text and not told:
+    if told is None:
         raise ValueError("the recipe of a clip is a JSON object")
     return legal(json.dumps({**told, "mark": mark}, sort_keys=True, ensure_ascii=False, separators=(",", ":")))
 
 
 def from_clip(comment: str) -> Marks:
     """What the ``comment`` tag of a clip says; a comment that is no JSON object is somebody's words and no recipe."""
-    return _marks(comment, None) if _object(comment) else Marks()
+    return _marks(comment, None) if _object(comment) is not None else Marks()
 
 
 def mp4_box(mark: str) -> bytes:
@@ -210,21 +204,28 @@ def mp4_box(mark: str) -> bytes:
 
 
 def _marks(text: str | None, mark: str | None) -> Marks:
-    inner = _object(text or "").get("mark")
+    inner = (_object(text or "") or {}).get("mark")
     return Marks(text or None, mark or (inner if isinstance(inner, str) else None))
 
 
-def _object(text: str) -> dict[str, Any]:
-    """The JSON object that ``text`` is, or an empty one."""
+def _object(text: str) -> dict[str, Any] | None:
+    """The JSON object that ``text`` is, or None."""
     try:
-        told = json.loads(text) if text else {}
+        told = json.loads(text) if text else None
     except (ValueError, RecursionError):
-        return {}
-    return told if isinstance(told, dict) else {}
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def _escaped(text: str) -> str:
+    """``text`` as the content of an XML element; a bare carriage return would be read back as a newline."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
 
 
 def _fields(xmp: bytes | str) -> dict[str, str]:
     """The fields of a packet that we know, written as elements or (as other programs rewrite them) as attributes."""
+    from xml.etree import ElementTree
+
     if len(xmp) > LIMIT:
         return {}
     document = (xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp).strip("\0 \ufeff\r\n\t")

@@ -243,6 +243,7 @@ def test_a_gif_cut_off_anywhere_ends_the_search(size: int, tmp_path: Path) -> No
 def test_the_comment_of_a_clip_always_has_the_mark() -> None:
     assert json.loads(marks.clip_comment('{"a":"ü"}', GENERATED)) == {"a": "ü", "mark": GENERATED}
     assert json.loads(marks.clip_comment("", GENERATED)) == {"mark": GENERATED}
+    assert json.loads(marks.clip_comment("{}", GENERATED)) == {"mark": GENERATED}
     assert marks.clip_comment(SHORT, GENERATED) == SHORT
     assert marks.clip_comment("", "") == ""
     with pytest.raises(ValueError, match="a JSON object"):
