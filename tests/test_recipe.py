@@ -54,7 +54,9 @@ def test_minimal_and_none_tell_nothing_else() -> None:
     assert read_json(recipe().to_json("none")) is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"seeds": [1]}', '{"artgen": 1}', "[" * 100_000, "Steps: 20, Sampler: Euler"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"seeds": [1]}', '{"artgen": 1}', "[" * 100_000, "Steps: 20, Sampler: Euler"]
+)
 def test_other_text_is_no_recipe(text: str) -> None:
     assert read_json(text) is None
 
