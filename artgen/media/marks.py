@@ -4,7 +4,7 @@
 kind    recipe                                      mark (IPTC digital source type)
 ======  ==========================================  ================================================
 PNG     iTXt ``artgen:recipe``                      XMP packet in iTXt ``XML:com.adobe.xmp``
-JPEG    XMP, extended where it exceeds 64 kB      XMP in APP1
+JPEG    XMP, extended where it exceeds 64 kB        XMP in APP1
 WebP    XMP chunk                                   XMP chunk
 TIFF    XMP in tag 700                              XMP in tag 700
 GIF     comment extension                           XMP application extension
