@@ -27,7 +27,7 @@ from artgen.errors import Interrupted, OptionError, OutputError, SourceError
 from artgen.files import write_atomically
 from artgen.media import image
 from artgen.media.archives import Reader, Source
-from artgen.media.partial import Partial, Record
+from artgen.media.partial import JOURNAL, Partial, Record
 from artgen.media.sources import PICTURES, Found, Labels, find
 from artgen.media.trees import natural
 from artgen.media.workers import in_order
@@ -54,7 +54,7 @@ class Prepare(Options, frozen=True, kw_only=True):
         int | None,
         Meta(
             ge=1, le=65536, extra={"unit": "pixels"},
-            description="Skip pictures whose shorter edge (with --fit pad the longer) is smaller; unset: half the resolution.",
+            description="Skip pictures whose shorter edge (with --fit pad: longer) is smaller; unset: half the resolution.",
         ),
     ] = None  # fmt: skip
     upscale: Annotated[
@@ -63,7 +63,9 @@ class Prepare(Options, frozen=True, kw_only=True):
     ] = "auto"
     labels: Annotated[
         Labels,
-        Meta(description="Classes: auto takes folders that hold all files, or the column label; folders insists; none."),
+        Meta(
+            description="Classes: auto takes folder names when all files lie in folders; folders takes them anyway; none has none."
+        ),
     ] = "auto"
     duplicates: Annotated[
         Literal["skip", "keep"], Meta(description="What happens to pictures that are equal at the output size.")
@@ -206,19 +208,22 @@ def _fill(partial: Partial, found: Found, options: Prepare, progress: Progress) 
         progress.advance(done)
     item_bytes = options.resolution**2 * 3
     chunk = max(1, min(32, 2**22 // item_bytes))
-    with contextlib.closing(in_order(_work, sources[done:], options, chunk=chunk, workers=options.workers)) as stream:
-        for results in stream:
-            records, items = [], []
-            for source, (record, data) in zip(sources[len(partial.records) :], results, strict=False):
-                first = names.setdefault(record.digest, source.name) if record.stored else ""
-                if first and first is not source.name and options.duplicates == "skip":
-                    records.append(Record(False, record.digest, f"duplicate of {first}"))
-                    continue
-                records.append(record)
-                items.extend([data] if record.stored else [])
-            partial.add(records, items)
-            progress.advance(len(records))
-    progress.finish()
+    try:
+        with contextlib.closing(in_order(_work, sources[done:], options, chunk=chunk, workers=options.workers)) as stream:
+            for results in stream:
+                records, items = [], []
+                at = len(partial.records)
+                for source, (record, data) in zip(sources[at : at + len(results)], results, strict=True):
+                    first = names.setdefault(record.digest, source.name) if record.stored else ""
+                    if first and first is not source.name and options.duplicates == "skip":
+                        records.append(Record(False, record.digest, f"duplicate of {first}"))
+                        continue
+                    records.append(record)
+                    items.extend([data] if record.stored else [])
+                partial.add(records, items)
+                progress.advance(len(records))
+    finally:
+        progress.finish()
 
 
 def _finish(partial: Partial, found: Found, options: Prepare, key: str) -> Dataset:
@@ -265,6 +270,8 @@ def _present(folder: Path, key: str, progress: Progress) -> Dataset:
     dataset = Dataset.open(folder, "image")
     if dataset.manifest.notes.get("key") != key:
         raise OutputError(f"{folder}: holds a dataset of other sources or options; choose another --output")
+    with contextlib.suppress(OSError):  # left when power went between the last two writes
+        (folder / JOURNAL).unlink(missing_ok=True)
     progress.say(f"{folder}: this dataset is there already, with {len(dataset)} pictures")
     return dataset
 

@@ -138,7 +138,7 @@ def _metadata(tree: Tree, reader: Reader, found: Found) -> dict[str, dict[str, A
                 rows[str(path.parent / file_name.replace("\\", "/"))] = row
     lost = len(rows.keys() - tree.files.keys())
     if lost:
-        found.remarks.append(f"{tree.name}: the metadata name {lost} files that are not there")
+        found.remarks.append(f"{tree.name}: files named in the metadata but not there: {lost}")
     return rows
 
 

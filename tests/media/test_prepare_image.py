@@ -411,7 +411,6 @@ def test_a_stop_before_the_manifest_costs_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(Interrupted):
         prepare([folder], out, SMALL, Stop(53))
-    shutil.copy(out / "images.npy.part", tmp_path / "images.npy")
     (out / "images.npy.part").replace(out / "images.npy")  # as if finish had named it and then power had gone
     prepare([folder], out, SMALL)
     assert files(out) == files(tmp_path / "whole")
@@ -434,6 +433,7 @@ def test_a_dataset_that_is_there_is_given_back_or_left_alone(tmp_path: Path) -> 
     folder = many(tmp_path / "p", 6)
     prepare([folder], tmp_path / "out", SMALL)
     before, progress = files(tmp_path / "out"), Listen()
+    (tmp_path / "out" / JOURNAL).write_bytes(b"left by a power cut")
     again = prepare([folder], tmp_path / "out", SMALL.replace(workers=1), progress)
     assert len(again) == 6
     assert progress.sentences == [f"{tmp_path / 'out'}: this dataset is there already, with 6 pictures"]

@@ -213,7 +213,7 @@ def test_metadata_may_be_csv_and_lie_in_a_sub_folder(tmp_path: Path) -> None:
     table = '\ufefffile_name,text\n1.png,"a cat, sitting"\ngone.png,x\n'.encode()
     found = find([write(tmp_path / "p", {"cat/1.png": b"", "cat/metadata.csv": table})], PICTURES)
     assert [item.caption for item in found.items] == ["a cat, sitting"]
-    assert found.remarks == ["p: the metadata name 1 files that are not there"]
+    assert found.remarks == ["p: files named in the metadata but not there: 1"]
 
 
 @pytest.mark.parametrize(
