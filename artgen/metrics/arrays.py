@@ -39,7 +39,8 @@ def choose(count: int, wanted: int, seed: int) -> NDArray[np.int64]:
 
 def to_square(images: Pixels, size: int) -> Tensor:
     """Pictures as float32 [N, 3, size, size] in -1..1: averaged over areas where they shrink, bilinear where they grow."""
-    x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1  # [N, 3, H, W]
+    # Copied: pictures of a dataset are mapped read-only, which torch warns about.
+    x = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 127.5 - 1  # [N, 3, H, W]
     height, width = x.shape[-2:]
     if (height, width) == (size, size):
         return x.contiguous()

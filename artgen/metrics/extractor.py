@@ -1,9 +1,8 @@
 """A small network trained on the real pictures, whose features artgen-FD and the other measures are taken in.
 
-Where the data has classes it learns to tell them apart, else to find the second view of a picture among those of others and
-its rotation; either way also which damage (noise, blur, hue, grain, mixed-up quarters) was done to a picture, which keeps it
-sensitive to just that. It is trained once, on real pictures alone, and kept with the dataset: every model is measured by the
-same eye.
+Where the data has classes it learns to tell them apart; else to find the second view of a picture among those of others, how it
+was turned, and what was done to it (noise, blur, hue, grain, mixed-up quarters). It is trained once, on real pictures alone,
+and kept with the dataset: every model is measured by the same eye.
 """
 
 from __future__ import annotations
@@ -43,6 +42,7 @@ VARIANCE = 256.0
 MOST_PICTURES = 20_000
 BATCH = 64
 DAMAGES = 6
+DAMAGE_WEIGHT = 0.2
 TEMPERATURE = 0.2
 
 
@@ -61,6 +61,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 class Network(nn.Module):
     """Four convolutions and a mean over places: [B, 3, S, S] -> [B, 128]."""
 
+    centre: Tensor
     scale: Tensor
 
     def __init__(self, size: int) -> None:
@@ -72,11 +73,12 @@ class Network(nn.Module):
             *_normed(nn.Conv2d(64, 128, 4, 2, 1, bias=False)),  # [B, 128, 8, 8]
             *_normed(nn.Conv2d(128, FEATURES, 3, 2, 1, bias=False)),  # [B, 128, 4, 4]
         )
+        self.register_buffer("centre", torch.zeros(FEATURES))
         self.register_buffer("scale", torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features, scaled so that those of the real data have the total variance :data:`VARIANCE`."""
-        found: Tensor = self.layers(x).mean((2, 3)) * self.scale
+        """Features, moved and scaled so that those of the real data have mean 0 and the total variance :data:`VARIANCE`."""
+        found: Tensor = (self.layers(x).mean((2, 3)) - self.centre) * self.scale
         return found
 
 
@@ -105,10 +107,11 @@ class Extractor:
         return in_micro_batches(self.network, checked(images), self.facts.size, progress.advance)
 
 
-def extractor_for(dataset: Dataset, progress: Progress = SILENT) -> Extractor:
+def extractor_for(dataset: Dataset, progress: Progress = SILENT, steps: int | None = None) -> Extractor:
     """The extractor of ``dataset``: the one kept with it, or one trained now (half a minute to a minute) and kept.
 
-    A dataset in a place that cannot be written has it in the user's cache folder (``$ARTGEN_HOME``, else ``~/.cache/artgen``).
+    The number of ``steps`` follows that of the pictures when it is not given. A dataset in a place that cannot be written has
+    its extractor in the user's cache folder (``$ARTGEN_HOME``, else ``~/.cache/artgen``).
 
     Raises:
         DatasetError: the dataset holds no pictures.
@@ -122,14 +125,14 @@ def extractor_for(dataset: Dataset, progress: Progress = SILENT) -> Extractor:
         for folder in sorted(place.glob("extractor-*")):
             if kept := _open(folder, mark):
                 return kept
-    network, facts = train(images, dataset.labels, progress, mark)
+    network, facts = train(images, dataset.labels, progress, mark, steps)
     for place in places:
         try:
             return Extractor(network, _keep(place, network, facts))
         except OutputError:
             continue  # read-only or full: the next place will do
     progress.say(
-        "The feature extractor could not be kept anywhere and is trained anew each time; set ARTGEN_HOME to a folder with space."
+        "The feature extractor could not be kept and will be trained anew next time; set ARTGEN_HOME to a folder with space."
     )
     return Extractor(network, facts)
 
@@ -150,7 +153,7 @@ def train(
     rows = np.sort(choose(len(images), MOST_PICTURES, 0))
     small = _shrunk(images, rows, size)
     classes = labels[rows] if labels is not None and len(np.unique(labels[rows][labels[rows] >= 0])) >= 2 else None
-    steps = steps or round(min(400 if classes is not None else 250, max(60, len(rows) / 4)))
+    steps = steps or round(min(400 if classes is not None else 200, max(60, len(rows) / 4)))
     random = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # initial weights are drawn from the global generator
@@ -190,23 +193,20 @@ class _Task(nn.Module):
     def forward(self, images: Tensor, labels: Tensor | None, random: torch.Generator) -> Tensor:
         """images uint8 [B, 3, S, S], labels [B] (-1 unknown) or None for data without classes; the loss."""
         x = images.float() / 127.5 - 1
-        count = len(x)
         if self.classes is not None and labels is not None:
-            damaged, kinds = _damaged(_cropped(x, random), random, first_clean=count // 2)
-            found = self.network(damaged.contiguous(memory_format=torch.channels_last))
+            found = self.network(_cropped(x, random).contiguous(memory_format=torch.channels_last))
             known = int((labels >= 0).sum())
-            named = F.cross_entropy(self.classes(found), labels, ignore_index=-1, reduction="sum") / max(1, known)
-            return named + 0.5 * F.cross_entropy(self.damage(found), kinds)
-        turns = torch.randint(4, (count,), generator=random)
+            return F.cross_entropy(self.classes(found), labels, ignore_index=-1, reduction="sum") / max(1, known)
+        turns = torch.randint(4, (len(x),), generator=random)
         x = torch.stack([torch.rot90(picture, int(turn), (1, 2)) for picture, turn in zip(x, turns, strict=True)])
         two_views = torch.cat([_cropped(x, random), _cropped(x, random)])
-        damaged, kinds = _damaged(two_views, random, first_clean=count)
+        damaged, kinds = _damaged(two_views, random, first_clean=len(x))
         found = self.network(damaged.contiguous(memory_format=torch.channels_last))
         assert self.projection is not None
         assert self.rotation is not None
         contrast = _contrast(self.projection(found))
         turned = F.cross_entropy(self.rotation(found), turns.repeat(2))
-        return contrast + 0.5 * turned + 0.5 * F.cross_entropy(self.damage(found), kinds)
+        return contrast + 0.5 * turned + DAMAGE_WEIGHT * F.cross_entropy(self.damage(found), kinds)
 
 
 def _contrast(projected: Tensor) -> Tensor:
@@ -299,8 +299,10 @@ def _shrunk(images: Pixels, rows: NDArray[np.int64], size: int) -> Tensor:
 
 
 def _set_scale(network: Network, small: Tensor) -> None:
-    sample = small[: min(len(small), 1024)].permute(0, 2, 3, 1).contiguous().numpy()
+    some = torch.from_numpy(choose(len(small), 1024, 1))  # not the first ones: a dataset may be sorted by class
+    sample = small[some].permute(0, 2, 3, 1).contiguous().numpy()
     found = in_micro_batches(network, sample, small.shape[-1], lambda count: None)
+    network.centre.copy_(torch.from_numpy(found.mean(0)))
     variance = float(found.var(0, dtype=np.float64).sum())
     if variance > 0:
         network.scale.fill_(math.sqrt(VARIANCE / variance))

@@ -191,7 +191,7 @@ class Evaluate(Options, frozen=True, kw_only=True):
 
 
 def halves(count: int, items: int) -> int:
-    """How many pictures each of the compared sets holds: ``items``, or half of a dataset of ``count`` that is too small for that."""
+    """How many pictures each of the compared sets holds: ``items``, or half of a dataset of ``count`` too small for that."""
     return min(items, count // 2)
 
 
@@ -235,9 +235,8 @@ def _made(generate: Generate, seed: int, count: int, shape: tuple[int, ...], pro
         part = generate(seeds)
         if part.shape[1:] != shape:
             made, real = (f"{size[1]}x{size[0]}" for size in (part.shape[1:], shape))
-            raise UsageError(
-                f"the model makes pictures of {made}, the dataset holds {real}; prepare it with --resolution {part.shape[1]}"
-            )
+            fitting = f"prepare it with --resolution {part.shape[1]}"
+            raise UsageError(f"the model makes pictures of {made}, the dataset holds pictures of {real}; {fitting}")
         parts.append(part)
         progress.advance(len(part))
     progress.finish()

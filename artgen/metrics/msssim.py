@@ -53,7 +53,7 @@ def diversity(images: Pixels, *, pairs: int = 2000, seed: int = 0) -> float:
 
 
 def _chunk(one: Pixels, two: Pixels) -> Tensor:
-    x, y = (torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() for images in (one, two))
+    x, y = (torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() for images in (one, two))
     count = scales(*x.shape[-2:])
     weights = torch.tensor(WEIGHTS[:count], dtype=torch.float32)
     weights = weights / weights.sum()
@@ -63,7 +63,8 @@ def _chunk(one: Pixels, two: Pixels) -> Tensor:
         similarity, contrast = _terms(x, y, window)  # each [N, C]
         term = similarity if scale == count - 1 else contrast
         total = total * term.clamp_min(0) ** weights[scale]
-        x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+        if scale < count - 1:
+            x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
     return total.mean(1)
 
 

@@ -97,7 +97,5 @@ def _torch_fidelity() -> Callable[..., dict[str, Any]]:
     try:
         from torch_fidelity import calculate_metrics
     except ImportError as error:
-        raise UsageError(
-            f"--inception needs torch-fidelity, which is not usable here ({error}); install it with {INSTALL}"
-        ) from None
+        raise UsageError(f"--inception needs torch-fidelity, which cannot be used here ({error}); type: {INSTALL}") from None
     return calculate_metrics  # type: ignore[no-any-return]  # the package has no types

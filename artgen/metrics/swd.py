@@ -50,7 +50,7 @@ def descriptors(images: Pixels, *, patches: int = 128, seed: int = 0) -> Descrip
     found: list[list[NDArray[np.float32]]] = [[] for _ in sizes]
     generators = [np.random.default_rng([seed, level]) for level in range(len(sizes))]
     for start in range(0, len(images), CHUNK):
-        chunk = torch.from_numpy(np.ascontiguousarray(images[start : start + CHUNK])).permute(0, 3, 1, 2).float()
+        chunk = torch.from_numpy(np.array(images[start : start + CHUNK])).permute(0, 3, 1, 2).float()
         for level, band in enumerate(_laplacian(chunk, len(sizes))):
             found[level].append(_patches(band.numpy(), patches, generators[level]))
     return Descriptors(tuple(_normalised(np.concatenate(parts)) for parts in found), tuple(height for height, _ in sizes))
