@@ -127,10 +127,10 @@ def quartered(share: float) -> Callable[[Pixels], Pixels]:
 @pytest.mark.parametrize(
     ("damage", "strengths", "measures"),
     [
-        (noisy, (25, 80), ("fd", "swd")),
+        (noisy, (60, 120), ("fd", "swd")),
         (blurred, (2, 8), ("fd", "swd")),
         (repeated, (16, 4), ("fd", "swd")),
-        (quartered, (0.5, 1.0), ("fd",)),
+        (quartered, (0.5, 1.0), ("swd",)),
     ],
 )
 def test_distances_rise_with_damage(
