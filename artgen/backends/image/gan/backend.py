@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from artgen.artwork import Artwork, Image
-from artgen.backends.image.gan import evaluate as evaluation
 from artgen.backend import SILENT, Backend, Progress, Score, TrainOptions
+from artgen.backends.image.gan import evaluate as evaluation
+from artgen.backends.image.gan import modify as modification
 from artgen.errors import UsageError
 from artgen.media import prepare_image
 from artgen.options import Meta, Options
@@ -71,29 +72,7 @@ class Gan(Backend):
         ] = None
         fps: Annotated[float, Meta(gt=0, le=120, description="Frames a second of a walk.", extra={"unit": "frames"})] = 25.0
 
-    class Modify(Options):
-        """Options of ``modify``."""
-
-        strength: Annotated[
-            float, Meta(ge=0, le=1, description="How far to leave your picture: 0 rebuilds it, 1 is a new picture from the seed.")
-        ] = 0.3
-        mix: Annotated[
-            str | None, Meta(description="Take the fine styles (colour, texture) from this second picture.", extra={"file": True})
-        ] = None
-        layers: Annotated[
-            str | None, Meta(pattern=r"^\d+(-\d+)?$", description="Stages that --mix takes from the second picture, for example 2-4; the finer half when not given.")
-        ] = None
-        direction: Annotated[int | None, Meta(ge=1, le=64, description="Move along this editing direction, 1 being the strongest.")] = None
-        amount: Annotated[float, Meta(ge=-10, le=10, description="How far to move along --direction, in standard deviations.")] = 2.0
-        directions: Annotated[
-            Literal["sefa", "pca"], Meta(description="How editing directions are found: from the weights (sefa) or from samples (pca).")
-        ] = "sefa"
-        mask: Annotated[
-            str | None, Meta(description="Repaint the white parts of this mask, keep the rest of your picture.", extra={"file": True})
-        ] = None
-        iterations: Annotated[int, Meta(ge=1, le=10000, description="Optimisation steps for finding your picture in the latent space.")] = 200
-        class_: Annotated[str | None, Meta(description="Treat the picture as one of this class; found out when not given.")] = None
-
+    Modify = modification.Modify
     Evaluate = evaluation.Evaluate
 
     def prepare(self, sources: Sequence[str | Path], folder: Path, options: Any, progress: Progress = SILENT) -> Dataset:
@@ -126,12 +105,10 @@ class Gan(Backend):
         self, model: Model, artworks: Iterable[Artwork], seeds: Sequence[int], options: Any, progress: Progress = SILENT
     ) -> Iterator[Artwork]:
         """Find each picture in the latent space and change it there."""
-        from artgen.backends.image.gan.modify import modify
-
         for artwork, seed in zip(artworks, seeds, strict=True):
             if not isinstance(artwork, Image):
                 raise UsageError(f"{artwork.name or 'the input'}: gan modifies pictures, not {artwork.modality}")
-            yield modify(self, model, artwork, seed, options, progress)
+            yield modification.modify(self, model, artwork, seed, options, progress)
 
     def evaluate(self, model: Model, dataset: Dataset, options: Any, progress: Progress = SILENT) -> dict[str, Score]:
         """Untruncated samples against the real pictures."""
