@@ -98,7 +98,6 @@ def generate(
     seed: int | None = None,
     seeds: Iterable[int] | None = None,
     device: str = "auto",
-    batch_size: int | None = None,
     progress: Progress = SILENT,
     **options: Any,
 ) -> list[Artwork]:
@@ -111,8 +110,7 @@ def generate(
         OptionError: an option is unknown or outside its range.
     """
     works = iter_generate(
-        modality, model=model, backend=backend, n=n, seed=seed, seeds=seeds, device=device, batch_size=batch_size,
-        progress=progress, **options,
+        modality, model=model, backend=backend, n=n, seed=seed, seeds=seeds, device=device, progress=progress, **options
     )  # fmt: skip
     return list(works)
 
@@ -126,7 +124,6 @@ def iter_generate(
     seed: int | None = None,
     seeds: Iterable[int] | None = None,
     device: str = "auto",
-    batch_size: int | None = None,
     progress: Progress = SILENT,
     share: bool = True,
     **options: Any,
@@ -140,7 +137,7 @@ def iter_generate(
     chosen = resolve(cls.Generate, opened.config.generate, options, label=f"{cls.modality} generate")
     wanted = _seeds(n, seed, seeds, progress)
     inputs = file_inputs(chosen)
-    _place(opened, device, batch_size)
+    opened.device = resolve_device(device)
     mine = _share(wanted) if share else wanted
 
     def works() -> Iterator[Artwork]:
@@ -160,7 +157,6 @@ def modify(
     backend: str | None = None,
     seed: int = 0,
     device: str = "auto",
-    batch_size: int | None = None,
     progress: Progress = SILENT,
     **options: Any,
 ) -> list[Artwork]:
@@ -170,8 +166,7 @@ def modify(
         SourceError: an input is missing or of another modality.
     """
     works = iter_modify(
-        modality, inputs, model=model, backend=backend, seed=seed, device=device, batch_size=batch_size,
-        progress=progress, **options,
+        modality, inputs, model=model, backend=backend, seed=seed, device=device, progress=progress, **options
     )  # fmt: skip
     return list(works)
 
@@ -184,7 +179,6 @@ def iter_modify(
     backend: str | None = None,
     seed: int = 0,
     device: str = "auto",
-    batch_size: int | None = None,
     progress: Progress = SILENT,
     **options: Any,
 ) -> Iterator[Artwork]:
@@ -198,7 +192,7 @@ def iter_modify(
     files = file_inputs(chosen)
     artworks = [_own_work(modality, item) for item in given]
     sources = [_input("input", item, artwork) for item, artwork in zip(given, artworks, strict=True)]
-    _place(opened, device, batch_size)
+    opened.device = resolve_device(device)
 
     def works() -> Iterator[Artwork]:
         made = cls().modify(opened, artworks, [seed] * len(artworks), chosen, progress)
@@ -217,7 +211,6 @@ def evaluate(
     *,
     backend: str | None = None,
     device: str = "auto",
-    batch_size: int | None = None,
     progress: Progress = SILENT,
     **options: Any,
 ) -> dict[str, Score]:
@@ -232,7 +225,7 @@ def evaluate(
     if data.kind != modality:
         Dataset.open(data.folder, modality)  # raises the sentence
     file_inputs(chosen)
-    _place(opened, device, batch_size)
+    opened.device = resolve_device(device)
     return cls().evaluate(opened, data, chosen, progress)
 
 
@@ -361,12 +354,6 @@ def _own_work(modality: str, item: str | os.PathLike[str] | Artwork) -> Artwork:
     return artwork
 
 
-def _place(model: Model, device: str, batch_size: int | None) -> None:
-    if batch_size is not None and batch_size < 1:
-        raise OptionError(f"--batch-size takes 1 or more, not {batch_size}")
-    model.device, model.batch_size = resolve_device(device), batch_size
-
-
 def _seeds(n: int | None, seed: int | None, seeds: Iterable[int] | None, progress: Progress) -> list[int]:
     if n is not None and n < 1:
         raise OptionError(f"--count takes 1 or more, not {n}")
@@ -418,7 +405,7 @@ def _recipe(
         backend=model.backend,
         seeds=tuple(seeds),
         model={"name": model.name, "path": str(model.folder), "sha256": model.sha256},
-        options=msgspec.to_builtins(told),
+        options=msgspec.json.decode(msgspec.json.encode(told)),
         inputs=tuple(inputs),
         licence=model.config.licence,
         environment=_environment(),

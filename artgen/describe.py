@@ -15,7 +15,7 @@ from artgen.artwork import open_artwork, read_text
 from artgen.dataset import Dataset, is_dataset
 from artgen.errors import SourceError
 from artgen.model import CONFIG, WEIGHTS, Model, starters
-from artgen.plan import RUN_CONFIG
+from artgen.plan import RUN_CONFIG, RUN_FACTS
 
 _METRICS = "metrics.jsonl"
 
@@ -129,7 +129,7 @@ def _show_run(path: Path) -> dict[str, Any]:
         "seconds": last.get("seconds"),
         "metrics": {name: value for name, value in last.items() if name not in ("step", "items", "seconds")},
         "models": models,
-        "options": {name: value for name, value in config.items() if name not in ("backend", "dataset", "artgen")},
+        "options": {name: value for name, value in config.items() if name not in RUN_FACTS},
         "next": [*([f"artgen {modality} generate --model {path}"] if models else []), resume],
     }
 

@@ -241,12 +241,14 @@ def check(cls: type[Options], option: Option, value: Any) -> None:
 def _sentence(option: Option, value: Any) -> str:
     unit = f" {option.unit}" if option.unit and not option.choices else ""
     shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+    shown = int(shown) if isinstance(shown, float) and shown.is_integer() else shown
     return f"{option.flag} takes {option.allowed}{unit}, not {shown if shown != '' else 'nothing'}"
 
 
 def _option(cls: type[Options], field: Any, hint: Any) -> Option:
     meta, plain, optional = _unwrap(hint)
     choices: tuple[str, ...] = ()
+    kind: Any
     inner = [arg for arg in typing.get_args(plain) if arg is not Ellipsis]
     if typing.get_origin(plain) is Literal:
         choices, kind = tuple(str(choice) for choice in typing.get_args(plain)), str
@@ -299,8 +301,8 @@ def _widen(option: Option, value: Any) -> Any:
         return float(value)
     if option.kind is float and isinstance(value, str) and option.unit in ("seconds", "minutes"):
         return parse_text(option, value)
-    if option.kind is list and isinstance(value, list):
-        return tuple(value)
+    if option.kind is list and isinstance(value, list | tuple):
+        return tuple(os.fspath(part) if isinstance(part, os.PathLike) else part for part in value)
     if option.kind is str and isinstance(value, os.PathLike):
         return os.fspath(value)
     return value

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artgen.api import file_inputs, listed, offering, processes
-from artgen.backend import SILENT, Backend, Progress
+from artgen.backend import SILENT, Backend, Progress, TrainOptions
 from artgen.dataset import MANIFEST, Dataset, is_dataset
 from artgen.errors import OptionError, SourceError, UsageError
 from artgen.options import Options, declared, nearest, resolve, toml_lines
 
 if TYPE_CHECKING:
-    from artgen.training.loop import Run
+    from artgen.training import Run
 
 RUN_CONFIG = "config.toml"
-_FACTS = ("backend", "dataset", "artgen")
+RUN_FACTS = ("backend", "dataset", "fingerprint")
+"""What a run's configuration says beside the options."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class TrainPlan:
     """A training that is settled: ``dataset`` is where its data is (or will be, made from ``sources``)."""
 
     backend: type[Backend]
-    options: Options
+    options: TrainOptions
     prepare: Options | None
     sources: tuple[str, ...]
     dataset: Path
@@ -67,7 +68,7 @@ def plan_training(
     given = {name: value for name, value in options.items() if value is not None}
     file = read_config(config, modality) if config is not None else {}
     if resume:
-        return _resumed(modality, listed(source), output, backend, {**file, **given}, device)
+        return _resumed(modality, listed(source), output, backend, file, given, device)
     cls = offering(modality, backend or file.get("backend"), "train")
     sources = listed(source)
     if not sources:
@@ -80,7 +81,7 @@ def plan_training(
     elif gone := [name for name in sources if not any(sign in name for sign in "*?[") and not Path(name).exists()]:
         raise SourceError(f"{gone[0]}: no such file or folder")
     folder = _new_run(output, sources[0])
-    chosen = resolve(cls.Train, train, label=f"{modality} train")
+    chosen = _options(cls, train)
     file_inputs(chosen)
     return TrainPlan(
         backend=cls,
@@ -136,20 +137,10 @@ def read_config(path: str | os.PathLike[str], modality: str) -> dict[str, Any]:
             raise OptionError(f"{path}: no table [{name}]; options stand at the top, those of prepare below [prepare]")
     if not isinstance(values.get("prepare", {}), dict):
         raise OptionError(f"{path}: prepare is a table; write [prepare] and its options below")
-    name = values.get("backend")
-    if name is not None and (not isinstance(name, str) or ("." in name and name.partition(".")[0] != modality)):
-        raise OptionError(f"{path}: its backend is {name}, which is not one of {modality}")
+    backend = values.get("backend")
+    if backend is not None and (not isinstance(backend, str) or ("." in backend and backend.partition(".")[0] != modality)):
+        raise OptionError(f"{path}: its backend is {backend}, which is not one of {modality}")
     return values
-
-
-def run_backend(output: str | os.PathLike[str]) -> str | None:
-    """The full name of the backend of a run, or None where there is no run."""
-    path = Path(output) / RUN_CONFIG
-    try:
-        name = tomllib.loads(path.read_text(encoding="utf-8")).get("backend")
-    except (OSError, ValueError):
-        return None
-    return name if isinstance(name, str) else None
 
 
 def _resumed(
@@ -157,6 +148,7 @@ def _resumed(
     sources: list[str],
     output: str | os.PathLike[str] | None,
     backend: str | None,
+    file: dict[str, Any],
     given: dict[str, Any],
     device: str,
 ) -> TrainPlan:
@@ -166,18 +158,24 @@ def _resumed(
     if not (folder / RUN_CONFIG).is_file():
         raise SourceError(f"{folder}: no run to go on with (no {RUN_CONFIG}); leave --resume out to start one")
     stored = read_config(folder / RUN_CONFIG, modality)
-    name = stored.get("backend")
-    if backend and name and backend.rpartition(".")[2] != name.rpartition(".")[2]:
+    name = str(stored.get("backend", ""))
+    if backend and backend.rpartition(".")[2] != name.rpartition(".")[2]:
         raise UsageError(f"--backend {backend}, but {folder} is a run of {name}; leave --backend out")
-    cls = offering(modality, name, "train")
-    train, prepare = _split(cls, {}, {key: value for key, value in given.items() if key != "backend"})
+    cls = offering(modality, name or None, "train")
+    train, prepare = _split(cls, file, given)
     place = Path(sources[0]) if sources and is_dataset(sources[0]) else Path(str(stored.get("dataset", folder / "dataset")))
     if not is_dataset(place):
         raise SourceError(f"{place}: the dataset of {folder} is not there (no {MANIFEST}); give its new place before --resume")
     _no_prepare(prepare, train, str(place))
     kept = {option.name: stored[option.name] for option in declared(cls.Train) if option.name in stored}
-    options = resolve(cls.Train, kept, train, label=f"{modality} train")
-    return TrainPlan(cls, options, None, tuple(sources), place, folder, True, device)
+    return TrainPlan(cls, _options(cls, kept, train), None, tuple(sources), place, folder, True, device)
+
+
+def _options(cls: type[Backend], *layers: Mapping[str, Any]) -> TrainOptions:
+    options = resolve(cls.Train, *layers, label=f"{cls.modality} train")
+    if not isinstance(options, TrainOptions):
+        raise UsageError(f"{cls.modality}.{cls.name}: its Train does not extend TrainOptions; report this to its author")
+    return options
 
 
 def _split(cls: type[Backend], file: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -186,16 +184,19 @@ def _split(cls: type[Backend], file: Mapping[str, Any], given: Mapping[str, Any]
     prepare_names = {option.name for option in declared(cls.Prepare)}
     train: dict[str, Any] = {}
     prepare: dict[str, Any] = {}
-    for name, value in {**{k: v for k, v in file.items() if k not in (*_FACTS, "prepare")}, **given}.items():
-        key = _canonical(name, train_names | prepare_names)
-        if key in train_names:
-            train[key] = value
-        if key in prepare_names:
-            prepare[key] = value
-    for name, value in file.get("prepare", {}).items():
-        key = _canonical(name, prepare_names)
-        if key not in given:
-            prepare[key] = value
+
+    def sort(values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            key = _canonical(name, train_names | prepare_names)
+            if key in train_names:
+                train[key] = value
+            if key in prepare_names:
+                prepare[key] = value
+
+    sort({name: value for name, value in file.items() if name not in (*RUN_FACTS, "prepare")})
+    table = file.get("prepare", {})
+    prepare.update({_canonical(name, prepare_names): value for name, value in table.items()})
+    sort(given)
     return train, prepare
 
 

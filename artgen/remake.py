@@ -41,7 +41,7 @@ def replay(
     path: str | os.PathLike[str],
     *,
     model: str | os.PathLike[str] | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     progress: Progress = SILENT,
 ) -> Replay:
     """Make the work in ``path`` again from its recipe and compare.

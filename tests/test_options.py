@@ -126,7 +126,7 @@ def test_text_of_another_kind_is_refused(name: str, text: Any, sentence: str) ->
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("truncation", 9.0, "--truncation takes 0 to 2, not 9.0"),
+        ("truncation", 9.0, "--truncation takes 0 to 2, not 9"),
         ("truncation", float("nan"), "--truncation takes 0 to 2, not nan"),
         ("above", float("inf"), "--above takes more than 0, not inf"),
         ("precision", "fp8", "--precision takes auto, fp32 or bf16, not fp8"),

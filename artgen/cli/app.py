@@ -35,7 +35,7 @@ _EXAMPLES = {
     "modify": ["artgen {modality} modify mine.png --model runs/photos --compare"],
     "evaluate": ["artgen {modality} evaluate runs/photos data/photos --output sheets/"],
 }
-_OWN = {
+_OWN: dict[str, type[Options]] = {
     "prepare": common.Prepare,
     "train": common.Train,
     "generate": common.Generate,
@@ -63,16 +63,23 @@ def build(scan: Scan) -> typer.Typer:
         UnusableBackendError: the backend that was asked for cannot be used.
         UnknownBackendError: there is none of that name.
     """
-    # Typer's own rendering of help and errors loads rich, which takes as long as all the rest of a command's start.
+    # Typer's rendering of help loads rich; the flags for completion and for the help of a group load pydantic on the way to
+    # every command below: each takes as long as all the rest of a start, so each is there only when it can be used.
     app = typer.Typer(
-        name="artgen", help="Make art with generative models: artgen MODALITY VERB.", no_args_is_help=True,
-        rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=_SETTINGS,
+        name="artgen",
+        help="Make art with generative models: artgen MODALITY VERB.",
+        no_args_is_help=True,
+        add_completion=scan.completion,
+        add_help_option=scan.helps[0],
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=_SETTINGS,
         epilog=_epilog(["artgen image generate --seed 7 --output first.png", "artgen image train photos/ --minutes 20"]),
-    )  # fmt: skip
+    )
     app.callback()(_root)
     for modality in registry.modalities():
         app.add_typer(_modality(modality, scan), name=modality)
-    _add_own_commands(app)
+    _add_own_commands(app, scan)
     return app
 
 
@@ -88,22 +95,20 @@ def flags_of(scan: Scan) -> list[str]:
     return [*flag_names(own.get(scan.command, common.Everywhere), []), "--help", "--version"]
 
 
-def _root(
-    version: bool = typer.Option(
-        False, "--version", help="Print the version and stop.", is_eager=True, callback=lambda asked: _version(asked)
-    ),
-    json: bool = typer.Option(False, "--json", help="Print results and errors as JSON."),
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
-) -> None:
-    pass  # the flags act through the scan and the callback
-
-
 def _version(asked: bool) -> None:
     if asked:
         import artgen
 
         print(f"artgen {artgen.__version__}")
         raise typer.Exit
+
+
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version and stop.", is_eager=True, callback=_version),
+    json: bool = typer.Option(False, "--json", help="Print results and errors as JSON."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    pass  # the flags act through the scan and the callback
 
 
 def _modality(modality: str, scan: Scan) -> typer.Typer:
@@ -117,10 +122,16 @@ def _modality(modality: str, scan: Scan) -> typer.Typer:
             cls = registry.get(modality, scan.backend)
         except ArtgenError as error:  # help still works; the verb says it again as an error
             fault = f"\n\n{error}."
-    group = typer.Typer(help=help_ + fault, no_args_is_help=True, rich_markup_mode=None, context_settings=_SETTINGS)
+    group = typer.Typer(
+        add_help_option=not chosen or scan.helps[1],
+        help=help_ + fault,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        context_settings=_SETTINGS,
+    )
     for verb in VERBS if chosen else ():
         if cls is not None and verb in cls.verbs() and verb == scan.verb:
-            _add_verb(group, modality, verb, cls)
+            _add_verb(group, verb, cls, scan)
         else:
             unknown_flags = {**_SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}
             offered = cls is None or verb in cls.verbs()
@@ -130,11 +141,13 @@ def _modality(modality: str, scan: Scan) -> typer.Typer:
     return group
 
 
-def _add_verb(group: typer.Typer, modality: str, verb: str, cls: type[Backend]) -> None:
+def _add_verb(group: typer.Typer, verb: str, cls: type[Backend], scan: Scan) -> None:
+    modality = scan.command
+
     def action(own: Any, options: dict[str, Any], arguments: Any) -> int | None:
         from artgen.cli import verbs
 
-        return getattr(verbs, verb)(modality, own, options, arguments)  # type: ignore[no-any-return]  # one of five functions
+        return getattr(verbs, verb)(modality, _with_json(own, scan), options, arguments)  # type: ignore[no-any-return]  # one of five functions
 
     function = command(_POSITIONALS[verb], _OWN[verb], _groups(cls, verb), action)
     help_ = f"{VERB_HELP[verb]}\n\nBackend {cls.modality}.{cls.name}: {cls.summary}"
@@ -148,7 +161,7 @@ def _groups(cls: type[Backend], verb: str) -> list[type[Options]]:
     return [*groups, cls.Prepare] if verb == "train" and "prepare" in cls.verbs() else groups
 
 
-def _add_own_commands(app: typer.Typer) -> None:
+def _add_own_commands(app: typer.Typer, scan: Scan) -> None:
     path = Positional("path", "PATH", "A work, a model, a dataset, a run or a starter's name.")
     work = Positional("path", "FILE", "A work that carries its recipe, or the recipe's .json.")
     commands: list[tuple[str, str, list[Positional], type[Options], str]] = [
@@ -157,17 +170,21 @@ def _add_own_commands(app: typer.Typer) -> None:
         ("replay", "Make a work again from its recipe and compare.", [work], common.Replay, "artgen replay first.png"),
     ]
     for name, help_, positionals, own, example in commands:
-        function = command(positionals, own, [], _own_action(name))
+        function = command(positionals, own, [], _own_action(name, scan))
         app.command(name, help=help_, epilog=_epilog([example]), context_settings=_SETTINGS)(function)
 
 
-def _own_action(name: str) -> Callable[[Any, dict[str, Any], Any], int | None]:
+def _own_action(name: str, scan: Scan) -> Callable[[Any, dict[str, Any], Any], int | None]:
     def action(own: Any, options: dict[str, Any], arguments: Any) -> int | None:
         from artgen.cli import verbs
 
-        return getattr(verbs, name)(own, options, arguments)  # type: ignore[no-any-return]  # one of three functions
+        return getattr(verbs, name)(_with_json(own, scan), options, arguments)  # type: ignore[no-any-return]  # one of three functions
 
     return action
+
+
+def _with_json(own: Options, scan: Scan) -> Options:
+    return own.replace(json=True) if scan.json else own  # --json may stand before the command as well
 
 
 def _refusing(modality: str, verb: str, backend: str | None = None) -> Callable[[], None]:

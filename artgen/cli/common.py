@@ -9,38 +9,32 @@ from artgen.options import Meta, Options
 _SHORT_OUTPUT = {"short": "-o"}
 
 
-class Everywhere(Options):
+class Everywhere(Options, frozen=True):
     """Flags of every command."""
 
     json: Annotated[bool, Meta(description="Print the result (or the error) as JSON.")] = False
     debug: Annotated[bool, Meta(description="Show the traceback of an error.")] = False
 
 
-class Verb(Everywhere):
+class Verb(Everywhere, frozen=True):
     """Flags of every verb."""
 
     backend: Annotated[str | None, Meta(description="Backend by name; else the model's own, else the default.")] = None
 
 
-class Device(Verb):
+class Device(Verb, frozen=True):
     """Flags of the verbs that compute."""
 
     device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:NUMBER or mps.")] = "auto"
 
 
-class Through(Device):
-    """Flags of the verbs that send works through a model."""
-
-    batch_size: Annotated[int | None, Meta(ge=1, description="Works at once; smaller needs less memory.")] = None
-
-
-class Prepare(Verb):
+class Prepare(Verb, frozen=True):
     """Flags of ``prepare``."""
 
     output: Annotated[str | None, Meta(description="Folder of the new dataset; required.", extra=_SHORT_OUTPUT)] = None
 
 
-class Train(Device):
+class Train(Device, frozen=True):
     """Flags of ``train``."""
 
     output: Annotated[
@@ -51,7 +45,7 @@ class Train(Device):
     dry_run: Annotated[bool, Meta(description="Print the resolved configuration as TOML and stop.")] = False
 
 
-class Works(Through):
+class Works(Device, frozen=True):
     """Flags of the verbs that save works."""
 
     model: Annotated[str | None, Meta(description="Folder of a model or run, or a starter's name.")] = None
@@ -65,7 +59,7 @@ class Works(Through):
     ] = "full"
 
 
-class Generate(Works):
+class Generate(Works, frozen=True):
     """Flags of ``generate``."""
 
     count: Annotated[int | None, Meta(ge=1, description="How many works.", extra={"short": "-n"})] = None
@@ -76,28 +70,28 @@ class Generate(Works):
     grid: Annotated[str | None, Meta(description="One sheet of COLUMNSxROWS works, for example 4x2.")] = None
 
 
-class Modify(Works):
+class Modify(Works, frozen=True):
     """Flags of ``modify``."""
 
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="Fixes every random draw.")] = 0
     compare: Annotated[bool, Meta(description="Write a second picture: before and after, side by side.")] = False
 
 
-class Evaluate(Through):
+class Evaluate(Device, frozen=True):
     """Flags of ``evaluate``."""
 
     output: Annotated[str | None, Meta(description="Folder for sheets and scores.json.", extra=_SHORT_OUTPUT)] = None
 
 
-class Replay(Everywhere):
+class Replay(Everywhere, frozen=True):
     """Flags of ``replay``."""
 
     model: Annotated[str | None, Meta(description="Where the model is now, when it is not where the recipe says.")] = None
-    device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:NUMBER or mps.")] = "cpu"
+    device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:NUMBER or mps.")] = "auto"
     output: Annotated[str | None, Meta(description="Keep the remake in this file or folder.", extra=_SHORT_OUTPUT)] = None
 
 
-class Backends(Everywhere):
+class Backends(Everywhere, frozen=True):
     """Flags of ``backends``."""
 
     modality: Annotated[str | None, Meta(description="Only those of one modality.")] = None

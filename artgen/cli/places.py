@@ -20,16 +20,15 @@ class Places:
     """Names the file of each work.
 
     ``output`` is a file name, a folder (ending in ``/``, or there already) or a name with ``{seed}``, ``{model}`` or
-    ``{name}`` in it; ``several`` adds what tells the works of one call apart to a plain file name.
+    ``{name}`` in it.
     """
 
     output: str
     ending: str
-    several: bool
 
     @classmethod
-    def chosen(cls, output: str | None, format_: str | None, *, several: bool) -> Places:
-        """Check what was typed before any work is made.
+    def chosen(cls, output: str | None, format_: str | None, known: Sequence[str] = ()) -> Places:
+        """Check what was typed before any work is made; ``known`` is what a pattern may name.
 
         Raises:
             OptionError: no work is saved in such a format, or ``--output`` and ``--format`` contradict each other.
@@ -50,17 +49,18 @@ class Places:
                 raise OptionError(f"--output {output}: works are saved as {', '.join(ENDINGS)}, not {name}; a folder ends in /")
             elif ending and typed != ending:
                 raise OptionError(f"--output {output} and --format {format_} contradict each other; leave one out")
+        _fill(output, dict.fromkeys(known, "0"))
         _check_writable(_folder(output))
-        return cls(output, ending, several)
+        return cls(output, ending)
 
-    def path(self, work: Artwork, *, label: str, extra: str, **facts: str) -> Path:
+    def path(self, work: Artwork, *, label: str, extra: str = "", **facts: str) -> Path:
         """The file for ``work``: ``label`` names it in a folder, ``extra`` tells it apart after a plain file name."""
         if _is_folder(self.output):
             return Path(self.output) / f"{safe(label)}{self.ending or _DEFAULT_ENDING.get(work.modality, '.png')}"
         if "{" in self.output:
             return Path(_fill(self.output, {"seed": seed_text(work.seeds), **facts}))
         path = Path(self.output)
-        return path.with_name(f"{path.stem}-{safe(extra)}{path.suffix}") if self.several else path
+        return path.with_name(f"{path.stem}-{safe(extra)}{path.suffix}") if extra else path
 
 
 def seed_text(seeds: Sequence[int]) -> str:
@@ -78,7 +78,8 @@ def safe(name: str) -> str:
 def _fill(pattern: str, facts: dict[str, str]) -> str:
     def put(match: re.Match[str]) -> str:
         if match[1] not in facts:
-            raise OptionError(f"--output {pattern}: knows {', '.join(f'{{{name}}}' for name in facts)}, not {match[0]}")
+            names = ", ".join(f"{{{name}}}" for name in facts) or "no names in braces"
+            raise OptionError(f"--output {pattern}: knows {names}, not {match[0]}")
         return safe(facts[match[1]])
 
     return re.sub(r"\{([^{}]*)\}", put, pattern)

@@ -19,6 +19,8 @@ class Lines:
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream or sys.stderr
         self._clock = clock
+        self._done, self._note = 0.0, ""
+        self._started = self._printed = 0.0
         self._begin("", None, "")
 
     def start(self, description: str, total: float | None = None, unit: str = "") -> None:

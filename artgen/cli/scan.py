@@ -16,13 +16,19 @@ COMPLETE = "_ARTGEN_COMPLETE"
 
 @dataclass(frozen=True)
 class Scan:
-    """What the words say: ``command`` is a modality or one of artgen's own commands."""
+    """What the words say: ``command`` is a modality or one of artgen's own commands.
+
+    ``completion`` is whether Typer's completion is wanted: its flags, or a shell that asks. ``helps`` is whether artgen's and
+    the modality's own help may be asked for, which is not so once the next word stands without a help flag before it.
+    """
 
     command: str = ""
     verb: str = ""
     backend: str | None = None
     json: bool = False
     debug: bool = False
+    completion: bool = False
+    helps: tuple[bool, bool] = (True, True)
 
 
 def scan(words: Sequence[str]) -> Scan:
@@ -30,14 +36,23 @@ def scan(words: Sequence[str]) -> Scan:
     plain = [word for word in words if not word.startswith("-")]
     command = plain[0] if plain else ""
     verb = plain[1] if len(plain) > 1 else ""
-    after = list(words)[words.index(verb) + 1 :] if verb else []
+    to_command = list(words[: words.index(command)]) if command else list(words)
+    after = list(words[len(to_command) + 1 :])
+    to_verb = after[: after.index(verb)] if verb else after
+    after = after[len(to_verb) + 1 :]
     return Scan(
         command=command,
         verb=verb,
         backend=_value(after, "--backend") or _from_config(after) or _from_model(after, verb),
         json="--json" in words,
         debug="--debug" in words,
+        helps=(not command or _asks_help(to_command), not verb or _asks_help(to_verb)),
+        completion=not command or COMPLETE in os.environ or any(word.endswith("-completion") for word in words),
     )
+
+
+def _asks_help(words: Sequence[str]) -> bool:
+    return "--help" in words or "-h" in words
 
 
 def words_to_complete() -> list[str]:
@@ -66,8 +81,8 @@ def _value(words: Sequence[str], *flags: str) -> str | None:
 def _from_model(words: Sequence[str], verb: str) -> str | None:
     """The backend that a model's ``config.json`` names; of ``evaluate`` the model is the first argument that is one."""
     given = _value(words, "--model")
-    output = _value(words, "--output", "-o")
-    places = [given] if given else [word for word in words if word != output and not word.startswith("-")]
+    plain = [word for before, word in zip(("", *words), words, strict=False) if before not in ("--output", "-o")]
+    places = [given] if given else [word for word in plain if not word.startswith("-")]
     for place in places if given or verb == "evaluate" else []:
         if name := _model_backend(place):
             return name

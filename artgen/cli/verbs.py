@@ -54,7 +54,7 @@ def train(modality: str, own: Any, options: Values, arguments: Arguments) -> Non
         device=own.device, **options,
     )  # fmt: skip
     if own.dry_run:
-        resolved = {"output": str(plan.output), "dataset": str(plan.dataset), "options": plan.options.asdict()}
+        resolved: Values = {"output": str(plan.output), "dataset": str(plan.dataset), "options": plan.options.asdict()}
         resolved["prepare"] = plan.prepare.asdict() if plan.prepare else None
         voice.result(resolved, plan.to_toml().rstrip("\n"))
         return
@@ -83,16 +83,15 @@ def generate(modality: str, own: Any, options: Values, arguments: Arguments) -> 
         count = count if count or seeds else places
         if api.processes()[0] != 0:
             return  # a sheet is one piece of work, and the first process makes it
-    several = not sheet and ((count or 1) > 1 or len(seeds or ()) > 1)
-    where = Places.chosen(own.output, own.format, several=several)
+    where = Places.chosen(own.output, own.format, known=("seed", "model"))
     _, model = api.choose(modality, "generate", model=own.model, backend=own.backend)
     works = api.iter_generate(
         modality, model=model, n=count, seed=own.seed, seeds=seeds, device=own.device,
-        batch_size=own.batch_size, progress=voice.progress, share=not sheet, **options,
+        progress=voice.progress, share=not sheet, **options,
     )  # fmt: skip
     if sheet:
         works = iter([_as_grid(list(works), *sheet)])
-    files = list(_saved(works, where, model, own, voice))
+    files = list(_saved(works, where, model, own, voice, asked=len(seeds or ()) or count or 1))
     if own.json:
         voice.result({"model": model.name, "backend": model.backend, "files": files})
 
@@ -103,16 +102,15 @@ def modify(modality: str, own: Any, options: Values, arguments: Arguments) -> No
     inputs: list[str] = arguments["work"]
     if not inputs:
         raise UsageError(f"give what to modify: artgen {modality} modify FILE…")
-    where = Places.chosen(own.output, own.format, several=len(inputs) > 1)
+    where = Places.chosen(own.output, own.format, known=("seed", "model", "name"))
     _, model = api.choose(modality, "modify", model=own.model, backend=own.backend)
     works = api.iter_modify(
-        modality, inputs, model=model, seed=own.seed, device=own.device, batch_size=own.batch_size,
-        progress=voice.progress, **options,
+        modality, inputs, model=model, seed=own.seed, device=own.device, progress=voice.progress, **options,
     )  # fmt: skip
     files = []
     for source, work in zip(inputs, works, strict=True):
         name = Path(source).stem
-        path = where.path(work, label=f"{name}-modified", extra=name, model=model.name, name=name)
+        path = where.path(work, label=f"{name}-modified", extra=name if len(inputs) > 1 else "", model=model.name, name=name)
         told: Values = {"path": str(work.save(path, recipe=own.recipe)), "input": source, "seeds": list(work.seeds)}
         if own.compare:
             told["compare"] = str(_save_comparison(source, work, Path(told["path"]), own.recipe))
@@ -130,7 +128,7 @@ def evaluate(modality: str, own: Any, options: Values, arguments: Arguments) -> 
         raise UsageError(f"give a model and a dataset: artgen {modality} evaluate MODEL DATASET")
     scores = api.evaluate(
         modality, arguments["model"], arguments["dataset"], backend=own.backend, device=own.device,
-        batch_size=own.batch_size, progress=voice.progress, **options,
+        progress=voice.progress, **options,
     )  # fmt: skip
     told: dict[str, Values] = {}
     for name, score in scores.items():
@@ -182,22 +180,24 @@ def replay(own: Any, options: Values, arguments: Arguments) -> int:
     if not arguments["path"]:
         raise UsageError("give what to make again: artgen replay FILE")
     voice = Voice(own.json)
-    where = Places.chosen(own.output, None, several=False) if own.output else None
+    where = Places.chosen(own.output, None) if own.output else None
     found = remake(arguments["path"], model=own.model, device=own.device, progress=voice.progress)
     told: Values = {"path": arguments["path"], "state": found.state, "reason": found.reason}
     told["distance"] = {"largest": found.distance[0], "mean": found.distance[1]} if found.distance else None
     if where and found.artwork is not None:
-        path = where.path(found.artwork, label=f"{Path(arguments['path']).stem}-again", extra="again")
+        path = where.path(found.artwork, label=f"{Path(arguments['path']).stem}-again")
         told["remake"] = str(found.artwork.save(path))
     voice.result(told, found.reason)
     return 1 if found.state == "impossible" else 0
 
 
-def _saved(works: Iterator[Artwork], where: Places, model: Model, own: Any, voice: Voice) -> Iterator[Values]:
+def _saved(works: Iterator[Artwork], where: Places, model: Model, own: Any, voice: Voice, *, asked: int) -> Iterator[Values]:
     for work in works:
         text = seed_text(work.seeds)
+        # A grid or a walk holds all that was asked for: nothing is left to tell it apart from.
+        extra = text if asked > len(work.seeds) else ""
         label = f"{model.name}-seed{'s' if len(work.seeds) > 1 else ''}{text}"
-        path = work.save(where.path(work, label=label, extra=text, model=model.name), recipe=own.recipe)
+        path = work.save(where.path(work, label=label, extra=extra, model=model.name), recipe=own.recipe)
         if not own.json:
             voice.result(None, str(path))
         yield {"path": str(path), "seeds": list(work.seeds)}
