@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 import pytest
 import torch
+from figures import figures, write_dataset
 
 from artgen.artwork import Image
 from artgen.backend import SILENT, Backend, Progress
@@ -16,7 +17,6 @@ from artgen.errors import OptionError
 from artgen.metrics import images
 from artgen.model import Config, Model, save_model
 from artgen.options import Meta, Options, declared
-from tests.metrics.conftest import figures, write_dataset
 
 
 class Figures(Backend):

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from figures import MakeDataset, figures, write_dataset
 
 from artgen.backend import Silent
 from artgen.errors import DatasetError, OutputError, UsageError
 from artgen.metrics import extractor as module
 from artgen.metrics.extractor import FACTS, VARIANCE, WEIGHTS, Extractor, cache_folder, extractor_for, train
 from artgen.metrics.frechet import frechet
-from tests.metrics.conftest import MakeDataset, figures, write_dataset
 
 
 @pytest.fixture(autouse=True)

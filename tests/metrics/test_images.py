@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from figures import figures, write_dataset
 from numpy.typing import NDArray
 
 from artgen.backend import Silent
@@ -18,7 +19,6 @@ from artgen.metrics import images as module
 from artgen.metrics.extractor import extractor_for
 from artgen.metrics.images import MEASURES, Evaluate, Name, evaluate_images, halves
 from artgen.options import declared
-from tests.metrics.conftest import figures, write_dataset
 
 Pixels = NDArray[np.uint8]
 COUNT = 160

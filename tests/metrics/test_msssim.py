@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from figures import figures
 
 from artgen.metrics import msssim
 from artgen.metrics.msssim import diversity, ms_ssim, scales
-from tests.metrics.conftest import figures
 
 
 def slow(one: np.ndarray, two: np.ndarray) -> float:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from figures import figures
 
 from artgen.errors import SourceError, UsageError
 from artgen.metrics import official
-from tests.metrics.conftest import figures
 
 
 def test_another_file_is_refused_before_it_is_loaded(tmp_path: Path) -> None:

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from figures import MakeDataset, figures
 
 from artgen.dataset import Dataset
 from artgen.errors import OptionError, UsageError
 from artgen.metrics.extractor import Extractor, train
 from artgen.metrics.quick import NAMES, RandomNetwork, Reference
-from tests.metrics.conftest import MakeDataset, figures
 
 
 @pytest.fixture

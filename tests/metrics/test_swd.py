@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from figures import figures
 
 from artgen.metrics import swd
-from tests.metrics.conftest import figures
 
 
 def test_equal_sets_are_at_zero() -> None:
