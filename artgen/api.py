@@ -138,7 +138,7 @@ def iter_generate(
     wanted = _seeds(n, seed, seeds, progress)
     inputs = file_inputs(chosen)
     opened.device = resolve_device(device)
-    mine = _share(wanted) if share else wanted
+    mine = _share(wanted, whole=cls().together(chosen)) if share else wanted
 
     def works() -> Iterator[Artwork]:
         for index, work in enumerate(cls().generate(opened, mine, chosen, progress)):
@@ -380,8 +380,10 @@ def _check_seed(seed: int) -> None:
         raise OptionError(f"--seed takes 0 to {LARGEST_SEED}, not {seed}")
 
 
-def _share(seeds: list[int]) -> list[int]:
+def _share(seeds: list[int], *, whole: bool) -> list[int]:
     rank, world = processes()
+    if whole:
+        return seeds if rank == 0 else []
     return seeds[rank::world]
 
 

@@ -174,6 +174,10 @@ class Backend(ABC):
         """Make one work a seed, in order; a work depends on its own seed alone."""
         raise self._missing("generate")
 
+    def together(self, options: Options) -> bool:
+        """Whether :meth:`generate` puts all seeds into one work (a walk); several processes then do not share them."""
+        return False
+
     def modify(
         self, model: Model, artworks: Iterable[Artwork], seeds: Sequence[int], options: Options, progress: Progress = SILENT
     ) -> Iterator[Artwork]:

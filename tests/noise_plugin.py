@@ -43,6 +43,7 @@ class Noise(Backend):
         tone: Annotated[Literal["warm", "cold"], Meta(description="Tint.")] = "warm"
         shift: Annotated[tuple[int, ...], Meta(description="Added to each channel.")] = ()
         palette: Annotated[str | None, Meta(description="Picture whose mean is taken.", extra={"file": True})] = None
+        sheet: Annotated[bool, Meta(description="All seeds in one picture.")] = False
         walk: Annotated[Seconds | None, Meta(gt=0, le=10, description="Length of a clip.")] = None
 
     class Modify(Options):
@@ -84,6 +85,10 @@ class Noise(Backend):
             mean = _pixels(options.palette).mean((0, 1))
         for shift in options.shift:
             mean = mean + shift
+        if options.sheet:
+            works = list(self.generate(model, seeds, options.replace(sheet=False)))
+            yield Image(np.concatenate([work.numpy() for work in works]), seeds=tuple(seeds))
+            return
         for seed in seeds:
             frames = round(options.walk * 5) if options.walk else 1
             noise = np.random.default_rng(seed).standard_normal((frames, size, size, 3)) * spread * options.truncation
@@ -91,6 +96,9 @@ class Noise(Backend):
             pixels = np.clip(mean + noise + tint + (options.class_ or 0), 0, 255).astype(np.uint8)
             pixels = pixels[:, :, ::-1] if options.mirror else pixels
             yield Video(pixels, 5.0) if options.walk else Image(pixels[0])
+
+    def together(self, options: Any) -> bool:
+        return bool(options.sheet)
 
     def modify(
         self, model: Model, artworks: Iterable[Artwork], seeds: Sequence[int], options: Any, progress: Progress = SILENT

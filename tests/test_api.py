@@ -147,7 +147,15 @@ def test_the_recipe_tells_all(model: Path, cat: Path) -> None:
     assert recipe is not None
     assert (recipe.artgen, recipe.verb, recipe.backend, recipe.seeds) == (artgen.__version__, "generate", "image.noise", (3,))
     assert recipe.model == {"name": "hum", "path": str(model), "sha256": file_sha256(model / "model.safetensors")}
-    assert recipe.options == {"truncation": 0.7, "class_": None, "mirror": False, "tone": "warm", "shift": [1, 2, 3], "walk": None}
+    assert recipe.options == {
+        "truncation": 0.7,
+        "class_": None,
+        "mirror": False,
+        "tone": "warm",
+        "shift": [1, 2, 3],
+        "sheet": False,
+        "walk": None,
+    }
     assert [(found.role, found.name, found.path, found.sha256) for found in recipe.inputs] == [
         ("palette", "cat.png", str(cat), file_sha256(cat))
     ]
@@ -168,6 +176,17 @@ def test_several_processes_share_the_seeds(model: Path, monkeypatch: pytest.Monk
     assert len(list(artgen.iter_generate("image", model=model, n=5, seed=0, share=False))) == 5
     with pytest.raises(UsageError, match="several processes need one common seed"):
         artgen.generate("image", model=model, n=5)
+
+
+def test_a_work_of_all_seeds_is_made_by_the_first_process(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = artgen.generate("image", model=model, n=3, seed=0, sheet=True)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    shares = []
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        shares.append(artgen.generate("image", model=model, n=3, seed=0, sheet=True))
+    assert [work.seeds for work in shares[0]] == [(0, 1, 2)]
+    assert (pixels(shares[0]), shares[1]) == (pixels(alone), [])
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,10 @@ class Gan(Backend):
             return
         yield from sampler.pictures(seeds, options)
 
+    def together(self, options: Any) -> bool:
+        """A walk is one film."""
+        return options.walk is not None
+
     def modify(
         self, model: Model, artworks: Iterable[Artwork], seeds: Sequence[int], options: Any, progress: Progress = SILENT
     ) -> Iterator[Artwork]:
