@@ -35,7 +35,9 @@ Module = TypeVar("Module", bound=nn.Module)
 VERSION = 1
 WEIGHTS = "model.safetensors"
 FACTS = "extractor.json"
-FEATURES = 128
+LEARNED = 128
+TEXTURE = 9
+TEXTURE_SHARE = 1 / 8
 VARIANCE = 256.0
 """The total variance of the real features: a model that makes one picture over and over scores an FD of about this or more."""
 
@@ -59,7 +61,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Network(nn.Module):
-    """Four convolutions and a mean over places: [B, 3, S, S] -> [B, 128]."""
+    """Learned features beside measured texture: [B, 3, S, S] -> [B, 137].
+
+    The learned ones (four convolutions and a mean over places) see what is in a picture and hardly whether it is sharp; the
+    texture (logarithms of the deviations of neighbouring pixels' differences) sees that alone.
+    """
 
     centre: Tensor
     scale: Tensor
@@ -71,15 +77,27 @@ class Network(nn.Module):
             *_normed(stem),  # [B, 32, 32, 32]
             *_normed(nn.Conv2d(32, 64, 4, 2, 1, bias=False)),  # [B, 64, 16, 16]
             *_normed(nn.Conv2d(64, 128, 4, 2, 1, bias=False)),  # [B, 128, 8, 8]
-            *_normed(nn.Conv2d(128, FEATURES, 3, 2, 1, bias=False)),  # [B, 128, 4, 4]
+            *_normed(nn.Conv2d(128, LEARNED, 3, 2, 1, bias=False)),  # [B, 128, 4, 4]
         )
-        self.register_buffer("centre", torch.zeros(FEATURES))
-        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("centre", torch.zeros(LEARNED + TEXTURE))
+        self.register_buffer("scale", torch.ones(LEARNED + TEXTURE))
 
     def forward(self, x: Tensor) -> Tensor:
         """Features, moved and scaled so that those of the real data have mean 0 and the total variance :data:`VARIANCE`."""
-        found: Tensor = (self.layers(x).mean((2, 3)) - self.centre) * self.scale
+        found: Tensor = (torch.cat([self.learned(x), _texture(x)], 1) - self.centre) * self.scale
         return found
+
+    def learned(self, x: Tensor) -> Tensor:
+        """What the losses train: [B, 128]."""
+        found: Tensor = self.layers(x).mean((2, 3))
+        return found
+
+
+def _texture(x: Tensor) -> Tensor:
+    """[B, 3, S, S] -> [B, 9]: across, down, and both, for each colour."""
+    across, down = x.diff(dim=3), x.diff(dim=2)
+    deviations = torch.cat([part.std((2, 3)) for part in (across, down, across.diff(dim=2))], 1)
+    return (deviations + 0.02).log()  # 0.02 is 2.5 of 255 levels: below it a plain ground is plain
 
 
 def _normed(conv: nn.Conv2d) -> tuple[nn.Module, ...]:
@@ -103,7 +121,7 @@ class Extractor:
         return f"artgen-{measure}@{self.name}@N={items}"
 
     def features(self, images: Pixels, progress: Progress = SILENT) -> Features:
-        """Features [N, 128] of pictures of any size; a picture's features do not depend on the others."""
+        """Features [N, 137] of pictures of any size; a picture's features do not depend on the others."""
         return in_micro_batches(self.network, checked(images), self.facts.size, progress.advance)
 
 
@@ -153,7 +171,7 @@ def train(
     rows = np.sort(choose(len(images), MOST_PICTURES, 0))
     small = _shrunk(images, rows, size)
     classes = labels[rows] if labels is not None and len(np.unique(labels[rows][labels[rows] >= 0])) >= 2 else None
-    steps = steps or round(min(400 if classes is not None else 200, max(60, len(rows) / 4)))
+    steps = steps or round(min(400 if classes is not None else 150, max(60, len(rows) / 4)))
     random = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # initial weights are drawn from the global generator
@@ -185,23 +203,23 @@ class _Task(nn.Module):
     def __init__(self, size: int, classes: int) -> None:
         super().__init__()
         self.network = Network(size)
-        self.damage = nn.Linear(FEATURES, DAMAGES)
-        self.classes = nn.Linear(FEATURES, classes) if classes else None
-        self.rotation = None if classes else nn.Linear(FEATURES, 4)
-        self.projection = None if classes else nn.Sequential(nn.Linear(FEATURES, FEATURES), nn.ReLU(), nn.Linear(FEATURES, 64))
+        self.damage = nn.Linear(LEARNED, DAMAGES)
+        self.classes = nn.Linear(LEARNED, classes) if classes else None
+        self.rotation = None if classes else nn.Linear(LEARNED, 4)
+        self.projection = None if classes else nn.Sequential(nn.Linear(LEARNED, LEARNED), nn.ReLU(), nn.Linear(LEARNED, 64))
 
     def forward(self, images: Tensor, labels: Tensor | None, random: torch.Generator) -> Tensor:
         """images uint8 [B, 3, S, S], labels [B] (-1 unknown) or None for data without classes; the loss."""
         x = images.float() / 127.5 - 1
         if self.classes is not None and labels is not None:
-            found = self.network(_cropped(x, random).contiguous(memory_format=torch.channels_last))
+            found = self.network.learned(_cropped(x, random).contiguous(memory_format=torch.channels_last))
             known = int((labels >= 0).sum())
             return F.cross_entropy(self.classes(found), labels, ignore_index=-1, reduction="sum") / max(1, known)
         turns = torch.randint(4, (len(x),), generator=random)
         x = torch.stack([torch.rot90(picture, int(turn), (1, 2)) for picture, turn in zip(x, turns, strict=True)])
         two_views = torch.cat([_cropped(x, random), _cropped(x, random)])
         damaged, kinds = _damaged(two_views, random, first_clean=len(x))
-        found = self.network(damaged.contiguous(memory_format=torch.channels_last))
+        found = self.network.learned(damaged.contiguous(memory_format=torch.channels_last))
         assert self.projection is not None
         assert self.rotation is not None
         contrast = _contrast(self.projection(found))
@@ -303,9 +321,11 @@ def _set_scale(network: Network, small: Tensor) -> None:
     sample = small[some].permute(0, 2, 3, 1).contiguous().numpy()
     found = in_micro_batches(network, sample, small.shape[-1], lambda count: None)
     network.centre.copy_(torch.from_numpy(found.mean(0)))
-    variance = float(found.var(0, dtype=np.float64).sum())
-    if variance > 0:
-        network.scale.fill_(math.sqrt(VARIANCE / variance))
+    variances = found.var(0, dtype=np.float64)
+    for part, share in ((slice(0, LEARNED), 1 - TEXTURE_SHARE), (slice(LEARNED, None), TEXTURE_SHARE)):
+        total = float(variances[part].sum())
+        if total > 0:
+            network.scale[part] = math.sqrt(share * VARIANCE / total)
 
 
 def _digest(network: Network) -> str:

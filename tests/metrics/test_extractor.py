@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -60,6 +61,24 @@ def test_training_leaves_the_callers_random_numbers_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_texture_is_the_spread_of_neighbouring_differences() -> None:
+    import torch
+
+    ramp = torch.zeros(1, 3, 8, 8)
+    ramp[0, 0] = torch.arange(8) * 0.1  # steps of one size: no spread
+    ramp[0, 1, :, ::2] = 1.0  # bars: differences of 1 and -1 across, none down
+    found = module._texture(ramp)[0].reshape(3, 3)
+    plain, bars = math.log(0.02), math.log(0.02 + torch.tensor([-1.0, 1, -1, 1, -1, 1, -1]).repeat(8).std())
+    torch.testing.assert_close(found, torch.tensor([[plain, bars, plain], [plain] * 3, [plain] * 3]), atol=1e-4, rtol=1e-4)
+
+
+def test_both_kinds_of_features_have_their_share() -> None:
+    images, _ = figures(40)
+    variance = Extractor(*train(images, None, steps=3)).features(images).var(0)
+    assert variance[:128].sum() == pytest.approx(VARIANCE * 7 / 8, rel=1e-3)
+    assert variance[128:].sum() == pytest.approx(VARIANCE / 8, rel=1e-3)
+
+
 def test_one_class_is_no_class() -> None:
     images, _ = figures(8)
     assert train(images, np.zeros(8, np.int64), steps=1)[1].kind == "ssl"
@@ -77,7 +96,7 @@ def test_features_do_not_depend_on_the_company() -> None:
     images, _ = figures(70)  # more than a micro-batch
     network = Extractor(*train(images[:10], None, steps=2))
     together = network.features(images)
-    assert together.shape == (70, 128)
+    assert together.shape == (70, 137)
     assert together.dtype == np.float32
     np.testing.assert_array_equal(network.features(images[66:67])[0], together[66])
     np.testing.assert_array_equal(network.features(images[3:40]), together[3:40])
