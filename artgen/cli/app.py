@@ -42,12 +42,12 @@ _OWN: dict[str, type[Options]] = {
     "modify": common.Modify,
     "evaluate": common.Evaluate,
 }
-_SOURCES = Positional("source", "SOURCE...", "Folders, archives (zip, tar), files or globs.", many=True)
+_SOURCES = Positional("source", "SOURCE", "Folders, archives (zip, tar), files or globs.", many=True)
 _POSITIONALS = {
     "prepare": [_SOURCES],
-    "train": [Positional("source", "SOURCE_OR_DATASET...", "A prepared dataset, or what prepare takes.", many=True)],
+    "train": [Positional("source", "SOURCE_OR_DATASET", "A prepared dataset, or what prepare takes.", many=True)],
     "generate": [],
-    "modify": [Positional("work", "FILE...", "Your own works.", many=True)],
+    "modify": [Positional("work", "FILE", "Your own works.", many=True)],
     "evaluate": [
         Positional("model", "MODEL", "Folder of a model or run, or a starter's name."),
         Positional("dataset", "DATASET", "A prepared dataset."),
@@ -150,7 +150,8 @@ def _add_verb(group: typer.Typer, verb: str, cls: type[Backend], scan: Scan) -> 
         return getattr(verbs, verb)(modality, _with_json(own, scan), options, arguments)  # type: ignore[no-any-return]  # one of five functions
 
     function = command(_POSITIONALS[verb], _OWN[verb], _groups(cls, verb), action)
-    help_ = f"{VERB_HELP[verb]}\n\nBackend {cls.modality}.{cls.name}: {cls.summary}"
+    note = " Options of prepare are for a source that is not prepared yet." if verb == "train" else ""
+    help_ = f"{VERB_HELP[verb]}{note}\n\nBackend {cls.modality}.{cls.name}: {cls.summary}"
     examples = [example.format(modality=modality) for example in _EXAMPLES[verb]]
     group.command(verb, help=help_, epilog=_epilog(examples), context_settings=_SETTINGS)(function)
 

@@ -39,7 +39,7 @@ def command(
     Raises:
         UnusableBackendError: a backend declares a flag that is one of artgen's own.
     """
-    ours = [(own, option) for option in declared(own)]
+    ours = [(own, option) for option in _own_first(own)]
     theirs = _merged(own, groups)
 
     def run(**typed: Any) -> int | None:
@@ -58,6 +58,12 @@ def command(
 def flag_names(own: type[Options], groups: Sequence[type[Options]]) -> list[str]:
     """Every flag of a command, for suggestions."""
     return [option.flag for option in (*declared(own), *(option for group in groups for option in declared(group)))]
+
+
+def _own_first(own: type[Options]) -> list[Option]:
+    """What the command alone has comes before what it inherits: it is what a reader of its help looks for."""
+    place = {name: depth for depth, cls in reversed(list(enumerate(own.__mro__))) for name in vars(cls).get("__annotations__", {})}
+    return sorted(declared(own), key=lambda option: place[option.name])
 
 
 def _merged(own: type[Options], groups: Sequence[type[Options]]) -> list[tuple[type[Options], Option]]:
@@ -89,7 +95,7 @@ def _flag(option: Option, *, negatable: bool) -> Parameter:
     info = typer.Option(
         None,
         *names,
-        help=option.help,
+        help=option.help if negatable or option.kind is not bool else option.description,
         show_default=False,
         metavar=_metavar(option),
         autocompletion=_choices(option) if option.choices else None,
