@@ -32,7 +32,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 # B batch, C channels, S side of the square the network sees, D features, K classes.
 
-VERSION = 1
+VERSION = 2
 WEIGHTS = "model.safetensors"
 FACTS = "extractor.json"
 LEARNED = 128
