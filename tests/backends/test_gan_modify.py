@@ -448,7 +448,7 @@ def test_the_class_can_be_given(classed: Model) -> None:
         ({"detail": -0.1}, "--detail takes 0 to 1, not -0.1"),
         ({"iterations": 0}, "--iterations takes 1 to 10000, not 0"),
         ({"direction": 65}, "--direction takes 1 to 64, not 65"),
-        ({"direction": 1, "amount": 11.0}, "--amount takes -10 to 10, not 11.0"),
+        ({"direction": 1, "amount": 10.5}, "--amount takes -10 to 10, not 10.5"),
         ({"direction": 1, "directions": "ica"}, "--directions takes sefa or pca, not ica"),
         ({"layers": "2-4"}, "--layers 2-4 says what --mix takes; give --mix with a second picture too"),
         ({"mix": "a.png", "layers": "fine"}, "--layers takes text, not fine"),
