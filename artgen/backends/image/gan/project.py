@@ -29,7 +29,8 @@ TOGETHER = 0.02
 REALISM = 0.05
 """Weights beside the pyramid's: the critic's features, nearness to the mean style, nearness of the stages' styles, realism.
 
-On a model of fruit the two nearnesses keep the mean square of the coordinates at 1.7 (the model's own styles: 1); without them it is 10.
+On a model of fruit the two nearnesses keep the mean square of the coordinates at 1.7, where that of the model's own
+styles is 1; without them it is 10.
 """
 
 # B batch, C channels, R resolution, L stages, S style size
