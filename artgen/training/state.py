@@ -95,7 +95,7 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def capability() -> dict[str, Any]:
     """What decides the last bits on this machine; a resume elsewhere says that it may differ."""
     return {
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
     }

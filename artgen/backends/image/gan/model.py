@@ -22,31 +22,44 @@ from artgen.nn.mapping import Mapping
 
 
 class StyledConv(nn.Module):
-    """A convolution whose normalised output is scaled and shifted, channel by channel, by a style.
+    """A 3x3 convolution whose normalised output is scaled and shifted, channel by channel, by a style.
 
-    It is 3x3, or where it doubles the size a transposed 4x4: the same reach as nearest upsampling and 3x3 for 4/9 of the work.
+    With ``grow`` it doubles the size first.
     Shapes: x [B, C_in, H, W], style [B, S] -> [B, C_out, H, W] (or 2H, 2W).
     """
 
     def __init__(self, inputs: int, outputs: int, style: int, grow: bool = False) -> None:
         super().__init__()
-        if grow:
-            self.conv: nn.Module = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False)
-            nn.init.normal_(self.conv.weight, std=math.sqrt(2 / 1.04 / (4 * inputs)))
-        else:
-            self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-            nn.init.kaiming_normal_(self.conv.weight, a=0.2)
+        self.grow = grow
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
         self.affine = nn.Linear(style, 2 * outputs)
+        nn.init.kaiming_normal_(self.conv.weight, a=0.2)
         nn.init.normal_(self.affine.weight, std=0.5 / math.sqrt(style))
         nn.init.zeros_(self.affine.bias)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Convolve, normalise every pixel over its channels, apply the style, rectify."""
-        x = self.conv(x)
+        x = doubled(x, self.conv.weight) if self.grow else self.conv(x)
         # float32: the mean of squares decides the scale of everything after it.
         scale = torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-6).to(x.dtype)
         gain, shift = self.affine(style)[:, :, None, None].chunk(2, 1)
         return F.leaky_relu(x * scale * (1 + gain) + shift, 0.2)
+
+
+def doubled(x: Tensor, weight: Tensor) -> Tensor:
+    """Nearest upsampling followed by a 3x3 convolution, as one transposed 4x4 convolution: 4/9 of the work, same result.
+
+    Each of the four kinds of output pixel sees only 2x2 different inputs, so the 3x3 weights that meet the same input
+    are added up first. A free 4x4 kernel would cost the same and draw a checkerboard.
+    Shapes: x [B, C_in, H, W], weight [C_out, C_in, 3, 3] -> [B, C_out, 2H, 2W].
+    Source: Karras et al. 2018, "Progressive Growing of GANs", published code (fused upsampling).
+    """
+    # Flipped and transposed: a transposed convolution walks its kernel the other way.
+    kernel = F.pad(weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
+    kernel = kernel[..., 1:, 1:] + kernel[..., :-1, 1:] + kernel[..., 1:, :-1] + kernel[..., :-1, :-1]
+    if x.is_contiguous(memory_format=torch.channels_last):
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
+    return F.conv_transpose2d(x, kernel, stride=2, padding=1)
 
 
 class Stage(nn.Module):

@@ -115,6 +115,7 @@ class StyleTask(PictureTask):
         self.gamma = numbers.gamma if options.gamma is None else options.gamma
         self.adaptive = options.augment is None
         self.register_buffer("strength", torch.tensor(numbers.strength if options.augment is None else options.augment))
+        self.least = numbers.strength / 2
         rate = numbers.learning_rate if options.learning_rate is None else options.learning_rate
         self.generate_defaults = {"truncation": 0.7 if options.preset != "large" else 0.8}  # type: ignore[misc]
         self.phases = (
@@ -160,7 +161,7 @@ class StyleTask(PictureTask):
         """
         if phase == "discriminator" and self.adaptive:
             sure = torch.sign(numbers["ahead"] - self.options.augment_target)
-            self.strength.add_(sure * size / max(20_000, position.total / 4)).clamp_(0.0, 0.8)
+            self.strength.add_(sure * size / max(20_000, position.total / 4)).clamp_(self.least, 0.8)
 
     def half_life(self, position: Position) -> float:
         """A fiftieth of the plan, shorter at the beginning, so that the average does not remember the noise of the start."""
