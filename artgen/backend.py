@@ -67,11 +67,20 @@ class Progress(Protocol):
 class Silent:
     """A :class:`Progress` that shows nothing."""
 
-    def start(self, description: str, total: float | None = None, unit: str = "") -> None: ...
-    def advance(self, amount: float = 1.0, note: str = "") -> None: ...
-    def partial(self, artwork: Artwork) -> None: ...
-    def say(self, sentence: str) -> None: ...
-    def finish(self) -> None: ...
+    def start(self, description: str, total: float | None = None, unit: str = "") -> None:
+        """Nothing."""
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        """Nothing."""
+
+    def partial(self, artwork: Artwork) -> None:
+        """Nothing."""
+
+    def say(self, sentence: str) -> None:
+        """Nothing."""
+
+    def finish(self) -> None:
+        """Nothing."""
 
 
 SILENT = Silent()
@@ -85,7 +94,7 @@ class TrainOptions(Options):
         int | None, Meta(ge=1, description="Stop after this many training items were seen.", extra={"unit": "items"})
     ] = None
     minutes: Annotated[
-        float | None, Meta(gt=0, description="Stop after this much time; 90s, 20m and 2h are understood.", extra={"unit": "minutes"})
+        float | None, Meta(gt=0, description="Stop after this much time: 90s, 20m or 2h.", extra={"unit": "minutes"})
     ] = None
     until: Annotated[
         str | None, Meta(description='Stop once a metric is reached, for example "fd<=40"; combine with a budget.')
@@ -96,7 +105,9 @@ class TrainOptions(Options):
     best_by: Annotated[
         str, Meta(description="Metric that decides which model is kept as the best; auto picks one, none keeps the last.")
     ] = "auto"
-    batch_size: Annotated[int, Meta(ge=1, le=65536, description="Items per step, over all processes.", extra={"unit": "items"})] = 32
+    batch_size: Annotated[int, Meta(ge=1, le=65536, description="Items per step, over all processes.", extra={"unit": "items"})] = (
+        32
+    )
     micro_batch: Annotated[
         int | None,
         Meta(ge=1, description="Items that go through the network at once; smaller needs less memory.", extra={"unit": "items"}),
@@ -112,9 +123,7 @@ class TrainOptions(Options):
         Literal["fp32", "fp16", "bf16"], Meta(description="Number format of the saved model; fp16 halves its size.")
     ] = "fp32"
     previews: Annotated[int, Meta(ge=0, le=1000, description="Previews (and evaluations) spread over the run.")] = 20
-    save_every: Annotated[
-        float, Meta(gt=0, description="Time between saved states.", extra={"unit": "minutes"})
-    ] = 2.0
+    save_every: Annotated[float, Meta(gt=0, description="Time between saved states.", extra={"unit": "minutes"})] = 2.0
     save_steps: Annotated[
         int | None, Meta(ge=1, description="Save a state every so many steps as well.", extra={"unit": "steps"})
     ] = None
@@ -129,20 +138,12 @@ class Backend(ABC):
     summary: ClassVar[str]
     source: ClassVar[str] = ""
 
-    class Prepare(Options):
-        """Options of ``prepare``."""
-
-    class Train(TrainOptions):
-        """Options of ``train``."""
-
-    class Generate(Options):
-        """Options of ``generate``."""
-
-    class Modify(Options):
-        """Options of ``modify``."""
-
-    class Evaluate(Options):
-        """Options of ``evaluate``."""
+    # What each verb can be asked for; a backend redeclares those it needs, as nested classes or classes from elsewhere.
+    Prepare: ClassVar[type[Options]] = Options
+    Train: ClassVar[type[TrainOptions]] = TrainOptions
+    Generate: ClassVar[type[Options]] = Options
+    Modify: ClassVar[type[Options]] = Options
+    Evaluate: ClassVar[type[Options]] = Options
 
     @classmethod
     def verbs(cls) -> tuple[str, ...]:

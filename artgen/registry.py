@@ -56,8 +56,9 @@ def entries() -> tuple[Entry, ...]:
         first = seen.setdefault(entry.full_name, entry)
         if first is not entry:
             taken = f"the name {entry.full_name} is taken by {first.distribution}"
-            entry = replace(entry, reason=entry.reason or taken)
-        result.append(entry)
+            result.append(replace(entry, reason=entry.reason or taken))
+        else:
+            result.append(entry)
     return tuple(result)
 
 

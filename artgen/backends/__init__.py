@@ -1,0 +1,1 @@
+"""The built-in backends; they are found through entry points, as any plugin's."""

@@ -5,6 +5,8 @@ Source: Karras et al. 2019, "A Style-Based Generator Architecture for Generative
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,9 +26,9 @@ class Mapping(nn.Module):
         self.classes = classes
         self.embed = nn.Embedding(classes, latent) if classes else None
         sizes = [latent * (2 if classes else 1)] + [style] * layers
-        layers = [nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)]
-        self.layers = nn.ModuleList(layers)
-        for layer in layers:
+        linears = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        self.layers = nn.ModuleList(linears)
+        for layer in linears:
             nn.init.kaiming_normal_(layer.weight, a=0.2)
             nn.init.zeros_(layer.bias)
 
@@ -49,7 +51,9 @@ class Mapping(nn.Module):
         latents = torch.randn(count, self.latent, generator=generator).to(device)
         labels = None
         if self.classes:
-            labels = torch.arange(count, device=device) % self.classes if label is None else torch.full((count,), label, device=device)
+            labels = torch.arange(count, device=device) % self.classes
+            if label is not None:
+                labels = torch.full_like(labels, label)
         mean: Tensor = self(latents, labels).mean(0)
         return mean
 

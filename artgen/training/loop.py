@@ -100,8 +100,9 @@ class Stage:
     final: bool = True
 
     def __init__(
-        self, tasks: Sequence[Task], dataset: Dataset, run: Run, processes: Processes, clock: Clock, stop: threading.Event, progress: Progress
-    ) -> None:
+        self, tasks: Sequence[Task], dataset: Dataset, run: Run, processes: Processes, clock: Clock, stop: threading.Event,
+        progress: Progress,
+    ) -> None:  # fmt: skip
         self.tasks, self.task, self.dataset, self.run, self.processes = tasks, tasks[-1], dataset, run, processes
         self.clock, self.stop, self.progress = clock, stop, progress
         self.options = run.options

@@ -77,7 +77,8 @@ def card(config: Config) -> str:
     header = ["library_name: artgen", f"tags: [artgen, {config.backend}]"]
     if config.licence:
         header.append(f"license: {config.licence}")
-    made = f"Made by artgen {config.artgen} from {data.get('count', '?')} items ({sources}), {train['items_seen']:,} seen in training."
+    seen = f"{train['items_seen']:,} items seen in training"
+    made = f"Made by artgen {config.artgen} from {data.get('count', '?')} items ({sources}), {seen}."
     lines = ["---", *header, "---", "", f"# A model of `{config.backend}`", "", made, ""]
     lines += [f"    artgen {modality} generate --model FOLDER --seed 7", ""]
     if data.get("licences"):

@@ -1,0 +1,1 @@
+"""``image.gan``: the generative adversarial network."""

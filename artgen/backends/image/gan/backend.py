@@ -28,9 +28,9 @@ class Gan(Backend):
     modality: ClassVar[str] = "image"
     name: ClassVar[str] = "gan"
     summary: ClassVar[str] = "Generative adversarial network: trains on your pictures in minutes, 32 to 256 pixels."
-    source: ClassVar[str] = "Huang et al. 2024, 'The GAN is dead; long live the GAN!'; Karras et al. 2019, 'A Style-Based Generator'"
+    source: ClassVar[str] = "Huang et al. 2024, 'The GAN is dead; long live the GAN!'; Karras et al. 2019 (StyleGAN)"
 
-    Prepare = prepare_image.Prepare
+    Prepare: ClassVar[type[Options]] = prepare_image.Prepare
 
     class Train(TrainOptions):
         """Options of ``train``."""
@@ -40,24 +40,24 @@ class Gan(Backend):
             Meta(description="Size of the networks: sketch for minutes on a CPU, standard for hours, large for a GPU."),
         ] = "sketch"
         architecture: Annotated[
-            Literal["style", "dcgan"], Meta(description="style is the modern network; dcgan the classic one of 2016, to learn from.")
+            Literal["style", "dcgan"], Meta(description="style is the modern network; dcgan the classic one of 2016.")
         ] = "style"
         classes: Annotated[bool, Meta(description="Learn the classes of the data, so that generate can be asked for one.")] = True
         progressive: Annotated[bool, Meta(description="Begin with 8-pixel pictures and grow the networks to full size.")] = False
         mirror: Annotated[bool, Meta(description="Learn from mirrored pictures too; switch off for lettering.")] = True
-        augment: Annotated[
-            float | None, Meta(ge=0, le=1, description="Strength of the augmentation; adaptive when not given.")
-        ] = None
+        augment: Annotated[float | None, Meta(ge=0, le=1, description="Strength of the augmentation; adaptive when not given.")] = (
+            None
+        )
         augment_target: Annotated[
             float, Meta(ge=0.5, le=1, description="Share of pairs told apart above which adaptive augmentation grows.")
         ] = 0.75
-        learning_rate: Annotated[float | None, Meta(gt=0, le=1, description="Learning rate at the start; by preset when not given.")] = None
+        learning_rate: Annotated[
+            float | None, Meta(gt=0, le=1, description="Learning rate at the start; by preset when not given.")
+        ] = None
         gamma: Annotated[
             float | None, Meta(ge=0, description="Weight of the gradient penalties at the start; by resolution when not given.")
         ] = None
-        ema: Annotated[
-            float, Meta(ge=0, le=1, description="Half-life of the averaged weights, as a share of the run.")
-        ] = 0.02
+        ema: Annotated[float, Meta(ge=0, le=1, description="Half-life of the averaged weights, as a share of the run.")] = 0.02
 
     class Generate(Options):
         """Options of ``generate``."""
@@ -68,12 +68,12 @@ class Gan(Backend):
         class_: Annotated[str | None, Meta(description="Make pictures of this class, by name or number.")] = None
         walk: Annotated[
             float | None,
-            Meta(gt=0, le=3600, description="Make one film that walks through the pictures of all seeds and back.", extra={"unit": "seconds"}),
+            Meta(gt=0, le=3600, description="Make one film that passes the pictures of all seeds.", extra={"unit": "seconds"}),
         ] = None
         fps: Annotated[float, Meta(gt=0, le=120, description="Frames a second of a walk.", extra={"unit": "frames"})] = 25.0
 
-    Modify = modification.Modify
-    Evaluate = evaluation.Evaluate
+    Modify: ClassVar[type[Options]] = modification.Modify
+    Evaluate: ClassVar[type[Options]] = evaluation.Evaluate
 
     def prepare(self, sources: Sequence[str | Path], folder: Path, options: Any, progress: Progress = SILENT) -> Dataset:
         """Decode pictures into a dataset that every image backend can train on."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,12 @@ from torch.nn import functional as F
 from artgen.nn.mapping import Mapping
 
 # B batch, C channels, H height, W width, Z latent size, S style size, L stages
+
+
+def bias(layer: nn.Conv2d | nn.Linear) -> Tensor:
+    """The bias of a layer that has one."""
+    assert layer.bias is not None
+    return layer.bias
 
 
 class StyledConv(nn.Module):
@@ -80,7 +87,8 @@ class Generator(nn.Module):
     """Latents to pictures in -1..1.
 
     ``widths`` are the channels of the stages from 4x4 up; the resolution is 4 * 2^(len(widths) - 1). The first ``refined``
-    stages have a second convolution. With ``progressive`` every stage from 8x8 up has its own output, so that training may begin small.
+    stages have a second convolution. With ``progressive`` every stage from 8x8 up has its own output, so that training may
+    begin small.
     """
 
     def __init__(
@@ -93,10 +101,11 @@ class Generator(nn.Module):
         pairs = zip([widths[0], *widths[:-1]], widths, strict=True)
         self.stages = nn.ModuleList(Stage(a, b, style, index > 0, index < refined) for index, (a, b) in enumerate(pairs))
         first = 1 if progressive else len(widths) - 1
-        self.outputs = nn.ModuleDict({str(level): nn.Conv2d(widths[level], channels, 3, padding=1) for level in range(first, len(widths))})
-        for output in self.outputs.values():
+        outputs = {str(level): nn.Conv2d(widths[level], channels, 3, padding=1) for level in range(first, len(widths))}
+        self.outputs = nn.ModuleDict(outputs)
+        for output in outputs.values():
             nn.init.normal_(output.weight, std=0.5 / math.sqrt(output.weight[0].numel()))
-            nn.init.zeros_(output.bias)
+            nn.init.constant_(bias(output), 0.0)
 
     @property
     def levels(self) -> int:
@@ -121,7 +130,7 @@ class Generator(nn.Module):
         if styles.ndim == 2:
             styles = styles[:, None].expand(-1, self.levels, -1)
         x = self.root(styles[:, 0]).unflatten(1, (-1, 4, 4))
-        if self.outputs[str(self.levels - 1)].weight.is_contiguous(memory_format=torch.channels_last):
+        if next(self.outputs.parameters()).is_contiguous(memory_format=torch.channels_last):
             x = x.contiguous(memory_format=torch.channels_last)
         before = x
         for index in range(level + 1):
@@ -148,17 +157,20 @@ class Discriminator(nn.Module):
         top = len(widths)
         first = 1 if progressive else top
         # The input stage at level k halves a picture of 4 * 2^k pixels to the size that stage k - 1 works at.
-        self.inputs = nn.ModuleDict({str(level): nn.Conv2d(channels, widths[level - 1], 4, 2, 1) for level in range(first, top + 1)})
-        self.refine = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in widths[:refined])
-        self.shrink = nn.ModuleList(nn.Conv2d(b, a, 4, 2, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.inputs = nn.ModuleDict(
+            {str(level): nn.Conv2d(channels, widths[level - 1], 4, 2, 1) for level in range(first, top + 1)}
+        )
+        refine = [nn.Conv2d(width, width, 3, padding=1) for width in widths[:refined]]
+        self.refine = nn.ModuleList(refine)
+        self.shrink = nn.ModuleList(nn.Conv2d(b, a, 4, 2, 1) for a, b in pairwise(widths))
         self.features = nn.Linear(widths[0] * 16, widths[0])
         self.head = nn.Linear(widths[0], 1)
         self.embed = nn.Embedding(classes, widths[0]) if classes else None
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, a=0.2)
-                nn.init.zeros_(module.bias)
-        for conv in self.refine:
+                nn.init.zeros_(bias(module))
+        for conv in refine:
             nn.init.zeros_(conv.weight)
         if self.embed is not None:
             nn.init.zeros_(self.embed.weight)
@@ -171,7 +183,8 @@ class Discriminator(nn.Module):
             if labels is None:
                 raise ValueError("a class-conditional discriminator needs labels")
             logits = logits + (x * self.embed(labels)).sum(1) / math.sqrt(x.shape[1])
-        return logits.float()
+        result: Tensor = logits.float()
+        return result
 
     def trunk(self, pictures: Tensor, fade: float = 1.0) -> list[Tensor]:
         """The features after every stage, the largest first; :mod:`.project` compares pictures by them."""
@@ -204,7 +217,7 @@ class ClassicGenerator(nn.Module):
         doublings = int(math.log2(resolution)) - 2
         widths = [min(512, width * 2 ** (doublings - 1 - index)) for index in range(doublings)]
         layers: list[nn.Module] = [nn.ConvTranspose2d(latent, widths[0], 4, 1, 0, bias=False)]
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in pairwise(widths):
             layers += [nn.BatchNorm2d(a), nn.ReLU(), nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False)]
         layers += [nn.BatchNorm2d(widths[-1]), nn.ReLU(), nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
@@ -224,7 +237,7 @@ class ClassicDiscriminator(nn.Module):
         doublings = int(math.log2(resolution)) - 2
         widths = [min(512, width * 2**index) for index in range(doublings)]
         layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1), nn.LeakyReLU(0.2)]
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in pairwise(widths):
             layers += [nn.Conv2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 0))
         _classic_init(self)

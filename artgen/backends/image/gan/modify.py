@@ -110,13 +110,13 @@ def modify(backend: Backend, model: Model, artwork: Image, seed: int, options: M
 
     sampler = Sampler.of(model, backend)
     sampler.critic()
-    label, taken = sampler.label(options.class_), stages(options.layers, sampler.generator.levels)
+    label, taken = sampler.label(options.class_), stages(options.layers, sampler.styled.levels)
     _check_direction(sampler, options)
     pixels = frames.opaque(artwork.pixels)
     height, width = pixels.shape[:2]
     mask = frames.read_mask(options.mask, height, width) if options.mask else None
     other = image_media.decode(options.mix) if options.mix else None
-    size = sampler.generator.resolution
+    size = sampler.styled.resolution
     frame = frames.Frame(height, width, size)
 
     found = _found(sampler, frame, pixels, mask, seed, label, options.iterations, progress, "finding your picture")
@@ -152,7 +152,7 @@ def stages(layers: str | None, count: int) -> slice:
 
 
 def _check_direction(sampler: Sampler, options: Modify) -> None:
-    known = sampler.generator.root.in_features
+    known = sampler.styled.root.in_features
     if options.direction is not None and options.direction > known:
         raise OptionError(f"--direction takes 1 to {known} for this model, not {options.direction}")
 
@@ -184,7 +184,7 @@ def _moved(sampler: Sampler, found: Found, styles: Tensor, options: Modify) -> T
     from artgen.backends.image.gan.directions import direction
 
     amount = AMOUNT if options.amount is None else options.amount
-    return styles + amount * direction(sampler.generator, found.manifold, options.direction, options.directions or "sefa")
+    return styles + amount * direction(sampler.styled, found.manifold, options.direction, options.directions or "sefa")
 
 
 def _drawn(backend: Backend, model: Model, sampler: Sampler, seed: int, label: int | None) -> Tensor:

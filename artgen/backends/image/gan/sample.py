@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from artgen.errors import ModelError, OptionError
 from artgen.model import Model
 from artgen.nn.pixels import to_pixels
 from artgen.options import nearest
+from artgen.training.precision import Choice
 
 MICRO_BATCH = 8
 """Networks always run on this many works at once, the last ones padded: then the batch cannot change the bits."""
@@ -39,7 +40,8 @@ class Sampler:
             reason = str(error).splitlines()[-1].strip()
             raise ModelError(f"{model.folder}: config.json and weights do not belong together ({reason})") from None
         assert isinstance(modules, nn.ModuleDict)
-        modules = modules.eval().requires_grad_(False).to(model.device, memory_format=torch.channels_last)
+        modules = modules.eval().requires_grad_(False).to(model.device)
+        Choice("fp32", "channels-last").place(modules)
         self.device = torch.device(model.device)
         self.generator, self.discriminator = modules["generator"], modules["discriminator"]
         self.latent: int = network["latent"]
@@ -113,32 +115,32 @@ class Sampler:
     @torch.no_grad()
     def styles(self, latents: Tensor, labels: Tensor | None, truncation: float) -> Tensor:
         """Styles [B, S], pulled towards the mean style of their class."""
-        assert isinstance(self.generator, Generator)
         count = len(latents)
-        styles: Tensor = self.generator.mapping(padded(latents), None if labels is None else padded(labels))[:count]
-        if labels is None:
-            means = self.mean(None)
-        else:
-            means = torch.stack([self.mean(int(label)) for label in labels])
+        styles: Tensor = self.styled.mapping(padded(latents), None if labels is None else padded(labels))[:count]
+        means = self.mean(None) if labels is None else torch.stack([self.mean(int(label)) for label in labels])
         return means + truncation * (styles - means)
 
     def mean(self, label: int | None) -> Tensor:
         """The mean style [S] of a class, or of all."""
-        assert isinstance(self.generator, Generator)
         if label not in self._means:
-            self._means[label] = self.generator.mapping.mean(label)
+            self._means[label] = self.styled.mapping.mean(label)
         return self._means[label]
 
     @torch.no_grad()
     def run(self, styles: Tensor) -> NDArray[np.uint8]:
         """Pictures uint8 [B, H, W, C] of up to :data:`MICRO_BATCH` styles [B, S] or [B, L, S]."""
-        assert isinstance(self.generator, Generator)
-        return to_pixels(self.generator.synthesise(padded(styles)))[: len(styles)]
+        return to_pixels(self.styled.synthesise(padded(styles)))[: len(styles)]
 
     @torch.no_grad()
     def run_classic(self, latents: Tensor) -> NDArray[np.uint8]:
         """Pictures uint8 [B, H, W, C] of up to :data:`MICRO_BATCH` latents [B, Z] of the classic network."""
         return to_pixels(self.generator(padded(latents)))[: len(latents)]
+
+    @property
+    def styled(self) -> Generator:
+        """The style-modulated generator; the classic one is asked for nowhere that this is."""
+        assert isinstance(self.generator, Generator)
+        return self.generator
 
     def critic(self) -> Discriminator:
         """The discriminator, whose features compare pictures.
@@ -165,7 +167,8 @@ class Sampler:
         if wanted.isdigit() and int(wanted) < len(self.classes):
             return int(wanted)
         known = ", ".join(self.classes)
-        raise OptionError(f"--class takes a name or 0 to {len(self.classes) - 1}, not {wanted}{nearest(wanted, self.classes)}; known: {known}")
+        hint = nearest(wanted, self.classes)
+        raise OptionError(f"--class takes a name or 0 to {len(self.classes) - 1}, not {wanted}{hint}; known: {known}")
 
 
 def split(values: Sequence[int]) -> Iterator[tuple[int, ...]]:

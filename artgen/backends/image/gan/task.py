@@ -104,14 +104,17 @@ class StyleTask(PictureTask):
     strength: Tensor
 
     def __init__(self, dataset: Dataset, options: Gan.Train) -> None:
-        counts = np.bincount(dataset.labels, minlength=len(dataset.classes)) if dataset.labels is not None and options.classes else []
+        counts: list[int] = []
+        if dataset.labels is not None and options.classes:
+            counts = [int(number) for number in np.bincount(dataset.labels, minlength=len(dataset.classes))]
         resolution = resolution_of(dataset)
         network = presets.network(
-            options.preset, resolution, classes=[int(n) for n in counts] if len(counts) > 1 else [], progressive=options.progressive
+            options.preset, resolution, classes=counts if len(counts) > 1 else [], progressive=options.progressive
         )
         super().__init__(dataset, network)
         numbers = presets.recipe(options.preset, resolution, len(dataset))
         self.options = options
+        self.last = len(network["widths"]) - 1
         self.gamma = numbers.gamma if options.gamma is None else options.gamma
         self.adaptive = options.augment is None
         self.register_buffer("strength", torch.tensor(numbers.strength if options.augment is None else options.augment))
@@ -130,7 +133,7 @@ class StyleTask(PictureTask):
         numbers = batch.uniform(2, DRAWS)
         level, fade = self._growth(position)
         if level is not None:
-            real = F.avg_pool2d(real, 2 ** (self.generator.levels - 1 - level)) if level < self.generator.levels - 1 else real
+            real = F.avg_pool2d(real, 2 ** (self.last - level)) if level < self.last else real
         if phase == "generator":
             fake = self.generator(latents, labels, level, fade)
             with torch.no_grad():
@@ -176,7 +179,7 @@ class StyleTask(PictureTask):
         """The stage in use and how far it has faded in; each resolution gets an equal part of the first 60 percent."""
         if not self.network["progressive"]:
             return None, 1.0
-        last = self.generator.levels - 1
+        last = self.last
         place = position.fraction / 0.6 * (last - 1)
         level = min(last, 1 + int(place))
         inside = place - int(place) if level < last else min(1.0, (place - (last - 1)) * 2)
@@ -205,9 +208,7 @@ class ClassicTask(PictureTask):
             return {"loss": cross_entropy(self.discriminator(self.generator(latents)), True)}
         with torch.no_grad():
             fake = self.generator(latents)
-        return {
-            "loss": cross_entropy(self.discriminator(batch["pictures"]), True) + cross_entropy(self.discriminator(fake), False)
-        }
+        return {"loss": cross_entropy(self.discriminator(batch["pictures"]), True) + cross_entropy(self.discriminator(fake), False)}
 
 
 def make_task(dataset: Dataset, options: Gan.Train) -> PictureTask:
@@ -233,7 +234,9 @@ def resolution_of(dataset: Dataset) -> int:
     height, width = dataset.array("images").shape[1:3]
     if height != width or height not in presets.RESOLUTIONS:
         allowed = ", ".join(map(str, presets.RESOLUTIONS))
-        raise DatasetError(f"{dataset.folder}: pictures of {width}x{height}; gan learns {allowed}: prepare them with --resolution 64")
+        raise DatasetError(
+            f"{dataset.folder}: pictures of {width}x{height}; gan learns {allowed}: prepare them with --resolution 64"
+        )
     return int(height)
 
 
@@ -254,5 +257,3 @@ def classic_adam(parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
 
 def _fused(parameters: Sequence[nn.Parameter]) -> bool:
     return parameters[0].device.type in ("cpu", "cuda")
-
-
