@@ -166,10 +166,12 @@ class Backend(ABC):
         raise self._missing("train")
 
     def train(self, dataset: Dataset, run: Run, options: Options, progress: Progress = SILENT) -> Model:
-        """Train on ``dataset`` in ``run``; the default gives :meth:`task` to the shared loop."""
-        from artgen.training import fit
+        """Train on ``dataset`` in ``run``; the default builds :meth:`task` from the run's seed and gives it to the shared loop."""
+        from artgen.training import fit, seeded
 
-        return fit(self.task(dataset, options), dataset, run, progress)
+        with seeded(run.options.seed):
+            task = self.task(dataset, options)
+        return fit(task, dataset, run, progress)
 
     def generate(self, model: Model, seeds: Sequence[int], options: Options, progress: Progress = SILENT) -> Iterator[Artwork]:
         """Make one work a seed, in order; a work depends on its own seed alone."""

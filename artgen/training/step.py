@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +19,14 @@ from artgen.training.task import Batch, Phase, Position, Task
 
 class NotFiniteError(TrainingError):
     """A loss is infinite or not a number."""
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from ``seed`` inside, where networks take their first weights; the global random state is as before afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix(seed))
+        yield
 
 
 class Stepper:

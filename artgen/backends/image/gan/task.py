@@ -67,24 +67,27 @@ class PictureTask(Task):
         return latents, torch.multinomial(weights, count, replacement=True, generator=generator).to(device)
 
     @torch.no_grad()
-    def pictures(self, count: int, seed: int) -> NDArray[np.uint8]:
-        """``count`` pictures uint8 [N, H, W, C] from fixed latents, with the weights that are in place."""
+    def pictures(self, count: int, seed: int, grown: bool = False) -> NDArray[np.uint8]:
+        """``count`` pictures uint8 [N, H, W, C] from fixed latents, with the weights that are in place.
+
+        With ``grown`` they are made at the size the network has grown to, and enlarged.
+        """
         latents, labels = self.sample(count, seed)
         made = []
         for start in range(0, count, CHUNK):
             rows = slice(start, start + CHUNK)
-            made.append(to_pixels(self.make(latents[rows], None if labels is None else labels[rows])))
+            made.append(to_pixels(self.make(latents[rows], None if labels is None else labels[rows], grown)))
         return np.concatenate(made)
 
-    def make(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+    def make(self, latents: Tensor, labels: Tensor | None, grown: bool) -> Tensor:
         """Pictures [B, C, H, W] at the full resolution."""
-        return self.generator(latents) if labels is None else self.generator(latents, labels)  # type: ignore[no-any-return]
+        return self.generator(latents)  # type: ignore[no-any-return]
 
     def preview(self, dataset: Dataset) -> Iterator[Image]:
-        """One sheet: a row of real pictures, then rows of generated ones."""
+        """One sheet: a row of real pictures, then rows of generated ones, as far as the network has grown."""
         columns, rows = PREVIEW
         shown = np.linspace(0, len(dataset) - 1, columns).astype(int)
-        made = self.pictures(columns * rows, 0)
+        made = self.pictures(columns * rows, 0, grown=True)
         yield grid([Image(np.asarray(pixels)) for pixels in (*dataset.array("images")[shown], *made)], columns, rows + 1)
 
     def measure(self, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
@@ -114,6 +117,7 @@ class StyleTask(PictureTask):
         super().__init__(dataset, network)
         numbers = presets.recipe(options.preset, resolution, len(dataset))
         self.options = options
+        self.growth: tuple[int | None, float] = (1, 1.0) if options.progressive else (None, 1.0)
         self.last = len(network["widths"]) - 1
         self.gamma = numbers.gamma if options.gamma is None else options.gamma
         self.adaptive = options.augment is None
@@ -131,7 +135,7 @@ class StyleTask(PictureTask):
         real, labels = batch["pictures"], batch.get("labels")
         latents = batch.normal(self.network["latent"])
         numbers = batch.uniform(2, DRAWS)
-        level, fade = self._growth(position)
+        level, fade = self.growth = self._growth(position)
         if level is not None:
             real = F.avg_pool2d(real, 2 ** (self.last - level)) if level < self.last else real
         if phase == "generator":
@@ -156,6 +160,11 @@ class StyleTask(PictureTask):
             "ahead": (on_real > on_fake).float().mean(),
             "augment": self.strength.clone(),
         }
+
+    def make(self, latents: Tensor, labels: Tensor | None, grown: bool) -> Tensor:
+        """Pictures [B, C, H, W] at the full resolution; while growing, and if ``grown``, smaller ones enlarged to it."""
+        made: Tensor = self.generator(latents, labels, *(self.growth if grown else (None, 1.0)))
+        return F.interpolate(made, size=self.network["resolution"], mode="nearest")
 
     def after(self, phase: str, numbers: dict[str, Tensor], position: Position, size: int) -> None:
         """Strengthen the augmentation while the discriminator is too sure of itself, weaken it while it is not.

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from artgen.backend import TrainOptions
+from artgen.errors import OptionError
+from artgen.training.budget import Goal, duration, minutes_allowed, parse_goal, planned_items
+
+
+@pytest.mark.parametrize(
+    ("text", "goal"),
+    [("fd<=40", Goal("fd", True, 40)), (" fd >= 0.5", Goal("fd", False, 0.5)), ("swd<=1e-2", Goal("swd", True, 0.01))],
+)
+def test_goals_are_read(text: str, goal: Goal) -> None:
+    assert parse_goal(text, ["fd", "swd"]) == goal
+    assert parse_goal(None, ["fd"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fd<40", "--until takes a comparison such as \"fd<=40\", not 'fd<40'"),
+        ("fdd<=40", "--until: no metric 'fdd'; did you mean fd?; this backend measures: fd, swd"),
+        ("bpc<=2", "--until: no metric 'bpc'; this backend measures: fd, swd"),
+    ],
+)
+def test_a_goal_that_cannot_be_is_a_sentence(text: str, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        parse_goal(text, ["fd", "swd"])
+    assert str(caught.value) == message
+
+
+def test_a_goal_knows_its_side() -> None:
+    assert Goal("fd", True, 40).reached(40)
+    assert not Goal("fd", True, 40).reached(40.1)
+    assert Goal("recall", False, 0.5).reached(0.6)
+
+
+@pytest.mark.parametrize(
+    ("given", "items"),
+    [
+        ({"steps": 10}, 80),
+        ({"items": 81}, 88),
+        ({"minutes": 1.0}, 240),  # two seconds a step
+        ({"steps": 10, "items": 30, "minutes": 1.0}, 32),
+        ({}, 30 * 30 * 8),
+    ],
+)
+def test_the_tightest_budget_counts(given: dict[str, float], items: int) -> None:
+    assert planned_items(TrainOptions(batch_size=8, **given), 2.0) == items
+
+
+def test_half_an_hour_is_the_budget_where_none_is_given() -> None:
+    assert minutes_allowed(TrainOptions()) == 30
+    assert minutes_allowed(TrainOptions(steps=1)) is None
+    assert minutes_allowed(TrainOptions(steps=1, minutes=2.0)) == 2
+
+
+def test_durations_are_words() -> None:
+    assert [duration(s) for s in (45, 600, 7500)] == ["45 s", "10 min", "2 h 05 min"]

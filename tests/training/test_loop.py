@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests_training_tiny import TinyTask
+
+from artgen.backend import Silent, TrainOptions
+from artgen.dataset import Dataset
+from artgen.errors import Interrupted, OptionError, OutputError, TrainingError
+from artgen.model import Model
+from artgen.training import Run, fit
+from artgen.training.precision import Choice
+from artgen.training.processes import Processes
+from artgen.training.step import Stepper
+from artgen.training.task import Position
+
+FIXED: dict[str, Any] = {"precision": "fp32", "memory_format": "contiguous", "batch_size": 6}
+
+
+class Heard(Silent):
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+
+    def say(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+
+
+def run(
+    folder: Path, dataset: Dataset, task: Any = None, *, resume: bool = False, heard: Heard | None = None, **options: Any
+) -> Model:
+    chosen = TrainOptions(**{**FIXED, **options})
+    started = Run.create(folder, backend="image.tiny", options=chosen, dataset=dataset, resume=resume)
+    return fit(TinyTask() if task is None else task, dataset, started, heard or Silent())
+
+
+def weights(folder: Path, name: str = "model-last") -> dict[str, torch.Tensor]:
+    return load_file(folder / name / "model.safetensors")
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), f"{name}: {(a[name] - b[name]).abs().max()}"
+
+
+def records(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_leaves_models_logs_previews_and_a_time_lapse(tmp_path: Path, dataset: Dataset) -> None:
+    model = run(tmp_path, dataset, steps=20, previews=4)
+    assert model.folder == (tmp_path / "model").resolve()
+    assert {"config.toml", "metrics.jsonl", "model", "model-last", "previews", "state", "timelapse.gif", "events"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
+    found = records(tmp_path)
+    assert found[-1]["step"] == 20
+    assert found[-1]["items"] == 120
+    assert {"step", "items", "seconds", "loss/painter"} <= found[0].keys()
+    assert sum("error" in record for record in found) == 4
+    assert len(list((tmp_path / "previews").glob("*.png"))) == 5  # one before the first step
+    assert model.config.train["items_seen"] == 120
+    assert min(record["error"] for record in found if "error" in record) == pytest.approx(model.config.scores["error"])
+
+
+def test_training_learns(tmp_path: Path, dataset: Dataset) -> None:
+    run(tmp_path, dataset, steps=150, previews=50)
+    errors = [record["error"] for record in records(tmp_path) if "error" in record]
+    assert errors[-1] < errors[0] / 3
+
+
+def test_resume_equals_uninterrupted_bit_for_bit(tmp_path: Path, dataset: Dataset) -> None:
+    run(tmp_path / "whole", dataset, steps=12, previews=0)
+    stop_at(tmp_path / "cut", dataset, 5, steps=12, previews=0)
+    run(tmp_path / "cut", dataset, resume=True, steps=12, previews=0)
+    same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    lines = [(record["step"], record["loss/painter"]) for record in records(tmp_path / "cut") if "loss/painter" in record]
+    assert lines == [(r["step"], r["loss/painter"]) for r in records(tmp_path / "whole") if "loss/painter" in r]
+
+
+def stop_at(folder: Path, dataset: Dataset, step: int, **options: Any) -> None:
+    """Send ourselves Ctrl-C within the given step; the run saves and raises."""
+
+    class Stopping(TinyTask):
+        def forward(self, phase: str, batch: Any, position: Position) -> dict[str, torch.Tensor]:
+            if phase == "painter" and position.seen == (step - 1) * batch.size and position.total > 1:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().forward(phase, batch, position)
+
+    with pytest.raises(
+        Interrupted, match=rf"stopped at step {step}, everything is saved; go on with artgen image train .* --resume"
+    ):
+        run(folder, dataset, Stopping(), **options)
+
+
+def test_ctrl_c_saves_and_exits_with_130(tmp_path: Path, dataset: Dataset) -> None:
+    assert Interrupted.exit_code == 130
+    before = signal.getsignal(signal.SIGINT)
+    stop_at(tmp_path, dataset, 3, steps=50, previews=0)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
+
+
+def test_a_longer_budget_goes_on_from_where_it_was(tmp_path: Path, dataset: Dataset) -> None:
+    run(tmp_path, dataset, steps=4, previews=0)
+    run(tmp_path, dataset, resume=True, steps=9, previews=0)
+    assert records(tmp_path)[-1]["step"] == 9
+
+
+def test_a_resume_refuses_other_data_and_other_options(tmp_path: Path, dataset: Dataset) -> None:
+    run(tmp_path, dataset, steps=2, previews=0)
+    with pytest.raises(TrainingError, match=r"started with --seed 0, not 5; leave it out to go on, or start a new run"):
+        run(tmp_path, dataset, resume=True, steps=4, previews=0, seed=5)
+    with pytest.raises(OutputError, match="there is a run already; go on with --resume"):
+        run(tmp_path, dataset, steps=2, previews=0)
+    other = Dataset(dataset.folder, type(dataset.manifest)(**{**_fields(dataset), "fingerprint": "other"}))
+    with pytest.raises(TrainingError, match="started with other data"):
+        run(tmp_path, other, resume=True, steps=4, previews=0)
+
+
+def _fields(dataset: Dataset) -> dict[str, Any]:
+    return {name: getattr(dataset.manifest, name) for name in dataset.manifest.__struct_fields__}
+
+
+def test_micro_batches_equal_the_whole_batch(dataset: Dataset) -> None:
+    results = []
+    for micro in (None, 2):
+        task = TinyTask()
+        stepper = Stepper(task, Choice("fp32", "contiguous"), Processes("cpu"), seed=1, batch_size=6, micro_batch=micro)
+        data = task.load(dataset, range(6))
+        numbers = [stepper.step(step, data, Position(step * 6, 60)) for step in range(4)]
+        results.append((task.state_dict(), numbers))
+    for name, tensor in results[0][0].items():
+        torch.testing.assert_close(tensor, results[1][0][name], rtol=1e-5, atol=1e-6)
+    for whole, parts in zip(results[0][1], results[1][1], strict=True):
+        torch.testing.assert_close(whole["loss/painter"], parts["loss/painter"], rtol=1e-5, atol=1e-6)
+
+
+def test_a_phase_changes_its_own_weights_alone_and_only_when_due(dataset: Dataset) -> None:
+    task = TinyTask()
+    stepper = Stepper(task, Choice("fp32", "contiguous"), Processes("cpu"), seed=1, batch_size=6, micro_batch=None)
+    data = task.load(dataset, range(6))
+    before = task.judge.weight.clone()
+    assert "loss/judge" not in stepper.step(1, data, Position(6, 60))
+    assert torch.equal(task.judge.weight, before)
+    assert "loss/judge" in stepper.step(2, data, Position(12, 60))
+    assert not torch.equal(task.judge.weight, before)
+
+
+def test_a_loss_that_is_not_finite_goes_back_once_then_stops_and_names_the_place(tmp_path: Path, dataset: Dataset) -> None:
+    heard = Heard()
+    task = TinyTask(poison=4)
+    with pytest.raises(TrainingError, match=r"the loss of phase painter is nan at step 5, again after going back"):
+        run(tmp_path, dataset, task, steps=10, previews=0, save_steps=2, heard=heard)
+    assert any("went back to step 4 and go on with other random numbers" in sentence for sentence in heard.sentences)
+    assert len(set(task.poisoned)) == 2  # the second attempt drew other numbers
+    assert all(torch.isfinite(tensor).all() for tensor in task.state_dict().values())
+
+
+def test_a_loss_that_recovers_goes_on_to_the_end(tmp_path: Path, dataset: Dataset) -> None:
+    class Once(TinyTask):
+        def forward(self, phase: str, batch: Any, position: Position) -> dict[str, torch.Tensor]:
+            if self.poisoned:
+                self.poison = None
+            return super().forward(phase, batch, position)
+
+    run(tmp_path, dataset, Once(poison=4), steps=10, previews=0, save_steps=2)
+    assert records(tmp_path)[-1]["step"] == 10
+
+
+def test_until_stops_when_the_metric_is_reached(tmp_path: Path, dataset: Dataset) -> None:
+    heard = Heard()
+    run(tmp_path, dataset, steps=400, previews=100, until="error<=0.003", heard=heard)
+    found = [record for record in records(tmp_path) if "error" in record]
+    assert found[-1]["error"] <= 0.003 < found[-2]["error"]
+    assert found[-1]["step"] < 400
+    assert "error<=0.003 is reached" in heard.sentences
+
+
+def test_patience_stops_a_run_that_gets_no_better(tmp_path: Path, dataset: Dataset) -> None:
+    class Stuck(TinyTask):
+        def measure(self, dataset: Dataset, names: Any) -> dict[str, float]:
+            return {"error": 1.0}
+
+    heard = Heard()
+    run(tmp_path, dataset, Stuck(), steps=40, previews=20, patience=3, heard=heard)
+    assert records(tmp_path)[-1]["step"] == 8  # the first evaluation is the best, three more are not
+    assert "no better error in 3 evaluations: stopping" in heard.sentences
+
+
+def test_the_best_model_is_kept_apart_from_the_last(tmp_path: Path, dataset: Dataset) -> None:
+    class Worse(TinyTask):
+        calls = 0
+
+        def measure(self, dataset: Dataset, names: Any) -> dict[str, float]:
+            self.calls += 1
+            return {"error": float(self.calls)}
+
+    model = run(tmp_path, dataset, Worse(), steps=8, previews=4)
+    assert model.config.train["items_seen"] == 12
+    assert Model.open(tmp_path / "model-last").config.train["items_seen"] == 48
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"best_by": "errro"}, "--best-by takes auto, none, error, not errro; did you mean error?"),
+        ({"until": "nothing<=1"}, "--until: no metric 'nothing'; this backend measures: error"),
+    ],
+)
+def test_metrics_that_do_not_exist_are_refused_before_training(
+    tmp_path: Path, dataset: Dataset, given: dict[str, str], message: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        run(tmp_path, dataset, steps=2, **given)
+    assert str(caught.value) == message
+    assert not (tmp_path / "model").exists()
+
+
+def test_minutes_end_the_run_about_when_they_are_over(tmp_path: Path, dataset: Dataset) -> None:
+    class Slow(TinyTask):
+        def forward(self, phase: str, batch: Any, position: Position) -> dict[str, torch.Tensor]:
+            time.sleep(0.01)
+            return super().forward(phase, batch, position)
+
+    run(tmp_path, dataset, Slow(), minutes=0.05, previews=0)
+    last = records(tmp_path)[-1]
+    assert 1 < last["step"] < 600
+    assert last["seconds"] < 30  # three are asked for; a crowded machine may be late by one step, not by ten times
+
+
+def test_auto_measures_and_says_so(tmp_path: Path, dataset: Dataset) -> None:
+    heard = Heard()
+    run(tmp_path, dataset, steps=3, previews=0, precision="auto", memory_format="auto", heard=heard)
+    assert heard.sentences[0].startswith("measured a step: fp32, contiguous")
+    assert "training 3 steps (18 items): about" in heard.sentences[1]
+    run(tmp_path, dataset, steps=5, previews=0, precision="auto", memory_format="auto", resume=True, heard=(again := Heard()))
+    assert not any("measured" in sentence for sentence in again.sentences)  # a resume never chooses again
+
+
+def test_weights_can_be_saved_in_half_precision(tmp_path: Path, dataset: Dataset) -> None:
+    run(tmp_path, dataset, steps=2, previews=0, weights="fp16")
+    assert {tensor.dtype for tensor in weights(tmp_path).values()} == {torch.float16}
+
+
+def test_stages_run_in_order_and_a_resume_knows_its_stage(tmp_path: Path, dataset: Dataset) -> None:
+    def two(fail: bool = False) -> list[TinyTask]:
+        class Second(TinyTask):
+            def begin(self, dataset: Dataset, earlier: Any) -> None:
+                self.painter.load_state_dict(earlier[0].painter.state_dict())
+
+            def forward(self, phase: str, batch: Any, position: Position) -> dict[str, torch.Tensor]:
+                if fail and position.seen >= 3 * batch.size and position.total > 1:
+                    raise RuntimeError("pulled the plug")
+                return super().forward(phase, batch, position)
+
+        return [TinyTask(name="first", share=1.0), Second(name="second", share=1.0)]
+
+    whole = run(tmp_path / "whole", dataset, two(), steps=12, previews=0, save_steps=2)
+    assert whole.config.network == {"first": 4, "second": 4}
+    with pytest.raises(RuntimeError, match="plug"):
+        run(tmp_path / "cut", dataset, two(fail=True), steps=12, previews=0, save_steps=2)
+    run(tmp_path / "cut", dataset, two(), resume=True, steps=12, previews=0, save_steps=2)
+    same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+
+
+def test_previews_and_saves_do_not_change_the_weights(tmp_path: Path, dataset: Dataset) -> None:
+    run(tmp_path / "quiet", dataset, steps=10, previews=0, best_by="none")
+    run(tmp_path / "busy", dataset, steps=10, previews=10, save_steps=1)
+    same(weights(tmp_path / "quiet"), weights(tmp_path / "busy"))
+
+
+PROGRAM = """
+import sys
+sys.path.insert(0, {tests!r})
+from tests_training_tiny import TinyTask
+from artgen.backend import TrainOptions
+from artgen.dataset import Dataset
+from artgen.training import Run, fit
+dataset = Dataset.open({dataset!r})
+options = TrainOptions(steps=60, previews=6, save_steps=1, precision="fp32", memory_format="contiguous", batch_size=6)
+fit(TinyTask(), dataset, Run.create({folder!r}, backend="image.tiny", options=options, dataset=dataset, resume={resume}))
+"""
+
+
+def test_kill_at_any_moment_then_resume_equals_uninterrupted(tmp_path: Path, dataset: Dataset) -> None:
+    """Saving after every step, so that most kills fall into a save."""
+
+    def start(folder: Path, resume: bool) -> subprocess.Popen[bytes]:
+        text = PROGRAM.format(tests=str(Path(__file__).parent), dataset=str(dataset.folder), folder=str(folder), resume=resume)
+        return subprocess.Popen([sys.executable, "-c", text], stderr=subprocess.DEVNULL)
+
+    assert start(tmp_path / "whole", False).wait() == 0
+    cut = tmp_path / "cut"
+    process = start(cut, False)
+    for target in (3, 20, 41):
+        deadline = time.monotonic() + 120
+        while _saved(cut) < target and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process = start(cut, True)
+    assert process.wait() == 0
+    same(weights(tmp_path / "whole"), weights(cut))
+    same(weights(tmp_path / "whole", "model"), weights(cut, "model"))
+
+
+def _saved(folder: Path) -> int:
+    return max((int(place.name) for place in (folder / "state").glob("[0-9]*")), default=-1)
