@@ -249,6 +249,17 @@ def test_resume_of_the_gan_is_exact(dataset: Path, tmp_path: Path) -> None:
         assert torch.equal(tensor, cut[name]), name
 
 
+def test_generating_imports_nothing_that_it_does_not_need(model: Model, tmp_path: Path) -> None:
+    heavy = ("torch._dynamo", "accelerate", "tensorboard", "torch.distributed.fsdp", "transformers", "librosa", "sympy")
+    program = (
+        "import sys, artgen; "
+        f"artgen.generate('image', model={str(model.folder)!r}, seed=1)[0].save({str(tmp_path / 'a.png')!r}); "
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
 def test_the_seed_decides_the_weights(dataset: Path, model: Model, tmp_path: Path) -> None:
     again = artgen.train("image", dataset, tmp_path / "again", **TINY).tensors()
     other = artgen.train("image", dataset, tmp_path / "other", seed=1, **TINY).tensors()

@@ -31,7 +31,9 @@ class Sampler:
 
     def __init__(self, model: Model, backend: Backend) -> None:
         network = model.config.network
-        with torch.device("meta"):  # no memory, no random numbers: the weights come from the file
+        # The weights come from the file. Building on the meta device would save their first values, a few milliseconds,
+        # but makes torch import its compiler, which takes longer than importing torch itself.
+        with torch.random.fork_rng(devices=[]):
             modules = backend.build(network)
         weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in model.tensors().items()}
         try:
