@@ -10,21 +10,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
+from sample_pictures import picture
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def picture(number: int, height: int = 40, width: int = 40) -> NDArray[np.uint8]:
-    """A soft blob on a coloured ground: different for every ``number``, uint8 [height, width, 3]."""
-    random = np.random.default_rng(number)
-    y, x = np.mgrid[0:height, 0:width] / (min(height, width) - 1)
-    centre, ground, colour = random.uniform(0.3, 0.7, 2), random.uniform(120, 255, 3), random.uniform(0, 160, 3)
-    blob = np.exp(-((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / 0.05)[..., None]
-    pixels: NDArray[np.uint8] = (ground + (colour - ground) * blob).round().astype(np.uint8)
-    return pixels
 
 
 @pytest.fixture(scope="session")

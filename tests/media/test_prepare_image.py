@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import picture
 from numpy.typing import NDArray
 from PIL import Image
+from sample_pictures import picture
 
 from artgen.backend import Silent
 from artgen.dataset import Dataset, Skipped

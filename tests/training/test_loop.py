@@ -18,12 +18,20 @@ from tests_training_tiny import TinyTask
 from artgen.backend import Silent, TrainOptions
 from artgen.dataset import Dataset
 from artgen.errors import Interrupted, OptionError, OutputError, TrainingError
+from artgen.media.prepare_image import Prepare, prepare
 from artgen.model import Model
 from artgen.training import Run, fit
 from artgen.training.precision import Choice
 from artgen.training.processes import Processes
 from artgen.training.step import Stepper
 from artgen.training.task import Position
+
+
+@pytest.fixture(scope="session")
+def dataset(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The generated pictures at 32 pixels, in two classes."""
+    return prepare([pictures], tmp_path_factory.mktemp("prepared") / "dataset", Prepare(resolution=32, workers=1))
+
 
 FIXED: dict[str, Any] = {"precision": "fp32", "memory_format": "contiguous", "batch_size": 6}
 
