@@ -49,7 +49,6 @@ class Clock:
     pace: float = 0.0
     shown: int = -1
     best: float | None = None
-    best_step: int = 0
     stale: int = 0
 
 
@@ -268,7 +267,7 @@ class Stage:
         better = clock.best is None or (value < clock.best if lower else value > clock.best)
         clock.stale = 0 if better else clock.stale + 1
         if better:
-            clock.best, clock.best_step = value, clock.step
+            clock.best = value
             self._keep("model", {self.metric: value})
         self._say(f"step {clock.step}: {self.metric} {value:.4g}{' (best so far)' if better else ''}")
         if self.goal and self.goal.reached(value):

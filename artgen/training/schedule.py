@@ -10,11 +10,6 @@ def cosine(fraction: float, start: float, end: float) -> float:
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, fraction))))
 
 
-def hold_then_cosine(fraction: float, hold: float, start: float, end: float) -> float:
-    """``start`` up to ``hold``, then :func:`cosine` to ``end``."""
-    return start if fraction < hold else cosine((fraction - hold) / max(1e-9, 1 - hold), start, end)
-
-
 def warm_up(seen: int, items: int) -> float:
     """A factor that rises in a straight line to 1 over the first ``items``."""
     return min(1.0, (seen + 1) / max(1, items))

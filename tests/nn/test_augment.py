@@ -8,8 +8,6 @@ from artgen.nn.augment import DRAWS, augment
 from artgen.nn.mapping import Mapping, unit
 from artgen.nn.pixels import to_pixels, to_signal
 
-NEUTRAL = 0.5  # a draw that is not chosen at strength 0.5 and below
-
 
 def draws(count: int, **chosen: float) -> torch.Tensor:
     """Draws that choose nothing but what is named by its place: ``u0=0.0``."""
