@@ -1,0 +1,1 @@
+"""DeepDream for artgen: the backend ``image.deepdream``."""
