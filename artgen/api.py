@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import artgen
-from artgen import registry
 from artgen.artwork import Artwork, open_artwork
 from artgen.backend import SILENT, Backend, Progress, Score
+from artgen.choice import choose as choose
+from artgen.choice import list_backends as list_backends
+from artgen.choice import offering as offering
 from artgen.dataset import Dataset
-from artgen.errors import ArtgenError, ModelError, OptionError, SourceError, UnusableBackendError, UsageError
-from artgen.model import Model, starter
+from artgen.errors import ArtgenError, OptionError, SourceError, UsageError
+from artgen.model import Model, NoModel
 from artgen.options import Options, declared, resolve
 from artgen.recipe import COMPOSITE, GENERATED, Input, Recipe, environment, file_sha256
 
@@ -143,7 +145,7 @@ def iter_generate(
     def works() -> Iterator[Artwork]:
         for index, work in enumerate(cls().generate(opened, mine, chosen, progress)):
             work.seeds = work.seeds or (mine[index],)
-            work.recipe = _recipe("generate", opened, work.seeds, chosen, inputs)
+            work.recipe = _recipe(cls, "generate", opened, work.seeds, chosen, inputs)
             yield work
 
     return works() if mine else iter(())
@@ -198,7 +200,7 @@ def iter_modify(
         made = cls().modify(opened, artworks, [seed] * len(artworks), chosen, progress)
         for source, work in zip(sources, made, strict=True):
             work.seeds = work.seeds or (seed,)
-            work.recipe = _recipe("modify", opened, work.seeds, chosen, (source, *files), mark=COMPOSITE)
+            work.recipe = _recipe(cls, "modify", opened, work.seeds, chosen, (source, *files), mark=COMPOSITE)
             yield work
 
     return works()
@@ -227,62 +229,6 @@ def evaluate(
     file_inputs(chosen)
     opened.device = resolve_device(device)
     return cls().evaluate(opened, data, chosen, progress)
-
-
-def list_backends(modality: str | None = None) -> list[dict[str, Any]]:
-    """Every installed backend with its verbs and summary; one that cannot be used has a ``reason`` instead."""
-    if modality is not None:
-        registry.backends(modality)  # an unknown modality is a mistake, not an empty list
-    found = []
-    for entry in registry.entries():
-        if modality not in (None, entry.modality):
-            continue
-        facts: dict[str, Any] = {"name": entry.full_name, "package": entry.distribution, "version": entry.version}
-        reason = entry.reason
-        try:
-            cls = registry.load(entry) if not reason else None
-        except UnusableBackendError as error:
-            cls, reason = None, str(error).partition(" cannot be used: ")[2] or str(error)
-        facts["verbs"] = list(cls.verbs()) if cls else []
-        facts["summary"] = cls.summary if cls else ""
-        found.append({**facts, "source": cls.source if cls else "", "reason": reason})
-    return found
-
-
-def offering(modality: str, backend: str | None, verb: str) -> type[Backend]:
-    """The class of a backend that implements ``verb``.
-
-    Raises:
-        UsageError: it does not; the message names the backends that do.
-    """
-    cls = registry.get(modality, backend)
-    if verb in cls.verbs():
-        return cls
-    others = [found["name"] for found in list_backends(modality) if verb in found["verbs"]]
-    hint = f"choose one that does with --backend: {', '.join(others)}" if others else f"no installed backend of {modality} does"
-    raise UsageError(f"{cls.modality}.{cls.name} does not {verb} (it can: {', '.join(cls.verbs()) or 'nothing'}); {hint}")
-
-
-def choose(
-    modality: str, verb: str, *, model: str | os.PathLike[str] | Model | None, backend: str | None
-) -> tuple[type[Backend], Model]:
-    """The backend and the opened model that arguments ask for: a model brings its backend, a backend its starter.
-
-    Raises:
-        ModelError: the model is missing, or of another modality.
-        UsageError: ``backend`` is not the one that made the model, or does not implement ``verb``.
-    """
-    registry.backends(modality)
-    if model is None:
-        cls = offering(modality, backend, verb)
-        return cls, Model.open(starter(modality, cls.name))
-    opened = model if isinstance(model, Model) else Model.open(model)
-    if opened.modality != modality:
-        raise ModelError(f"{opened.folder}: a model of {opened.backend}, not of {modality}; use artgen {opened.modality} {verb}")
-    name = opened.backend.partition(".")[2]
-    if backend and backend.removeprefix(f"{modality}.") != name:
-        raise UsageError(f"--backend {backend}, but {opened.folder} is a model of {opened.backend}; leave --backend out")
-    return offering(modality, name, verb), opened
 
 
 def resolve_device(name: str) -> str:
@@ -397,22 +343,35 @@ def _environment() -> dict[str, str]:
 
 
 def _recipe(
-    verb: str, model: Model, seeds: Sequence[int], options: Options, inputs: Sequence[Input], mark: str = GENERATED
+    cls: type[Backend],
+    verb: str,
+    model: Model,
+    seeds: Sequence[int],
+    options: Options,
+    inputs: Sequence[Input],
+    mark: str = GENERATED,
 ) -> Recipe:
     # A file's option is told by its input, which has the hash too; so the recipe does not hang on how the path was typed.
     told = {option.name: getattr(options, option.name) for option in declared(type(options)) if not option.file}
     return Recipe(
         artgen=artgen.__version__,
         verb=verb,
-        backend=model.backend,
+        backend=f"{cls.modality}.{cls.name}",  # not the model's: a backend may work with a model of another
         seeds=tuple(seeds),
-        model={"name": model.name, "path": str(model.folder), "sha256": model.sha256},
+        model=_told(model),
         options=msgspec.json.decode(msgspec.json.encode(told)),
         inputs=tuple(inputs),
         licence=model.config.licence,
         environment=_environment(),
         mark=mark,
     )
+
+
+def _told(model: Model) -> dict[str, str]:
+    if isinstance(model, NoModel):
+        return {}
+    place = {"place": model.place} if model.place else {}
+    return {"name": model.name, "path": str(model.folder), "sha256": model.sha256, **place}
 
 
 def explain(error: BaseException) -> str:

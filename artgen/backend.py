@@ -1,8 +1,17 @@
-"""The contract of a backend: what a plugin author implements, whole.
+"""The contract of a backend, version 1: what a plugin author implements, whole.
 
-A backend is one method (a GAN, a recurrent network) for one modality (image, audio, text, video).
+A backend is one method (a GAN, a recurrent network) for one modality (image, audio, text, video, or one that a plugin adds).
 It declares its options as classes and implements the verbs it can; a verb that it does not implement
 is not offered. Import torch inside methods only: listing and help must not pay for it.
+
+A plugin is a package with an entry point in the group ``artgen.backends``, name ``<modality>.<backend>``, value
+``module:Class``. It writes ``api_version = 1`` into its class: an artgen whose contract is another refuses it with a sentence.
+
+What a plugin may build on, with the same promise of stability: this module; :mod:`artgen.options`, :mod:`artgen.errors`,
+:mod:`artgen.artwork`, :mod:`artgen.dataset`, :mod:`artgen.model`, :mod:`artgen.recipe`, :mod:`artgen.files`;
+:mod:`artgen.training` (``fit``, ``seeded``, ``Task``, ``Phase``, ``Batch``, ``Position``, ``Run``); :mod:`artgen.media` (decode,
+encode, prepare); :mod:`artgen.nn` and :mod:`artgen.metrics`; :mod:`artgen.testing` for its tests. Names with a leading
+underscore, the command line and the registry are artgen's own.
 """
 
 from __future__ import annotations
@@ -27,6 +36,17 @@ if TYPE_CHECKING:
 
 API_VERSION = 1
 VERBS = ("prepare", "train", "generate", "modify", "evaluate")
+
+_EVERYWHERE = ("backend", "debug", "help", "json", "progress", "version")
+_WORKS = (*_EVERYWHERE, "device", "format", "model", "output", "recipe", "seed")
+RESERVED: dict[str, frozenset[str]] = {
+    "prepare": frozenset((*_EVERYWHERE, "modality", "output", "sources")),
+    "train": frozenset((*_EVERYWHERE, "config", "device", "dry_run", "modality", "output", "resume", "source")),
+    "generate": frozenset((*_WORKS, "count", "grid", "modality", "n", "seeds", "share")),
+    "modify": frozenset((*_WORKS, "compare", "inputs", "modality")),
+    "evaluate": frozenset((*_EVERYWHERE, "dataset", "device", "modality", "model", "output")),
+}
+"""The names that artgen itself gives to each verb, as flags or in Python: an option of a backend takes none of them."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +150,21 @@ class TrainOptions(Options):
 
 
 class Backend(ABC):
-    """One method for one modality. Subclasses set the class variables and implement the verbs they can."""
+    """One method for one modality. Subclasses set the class variables and implement the verbs they can.
+
+    ``api_version`` is the version of this contract that the class is written for: a plugin writes the number down.
+    ``summary`` is one line for help and lists, ``source`` the paper or project that the method comes from.
+    ``needs_model`` is False for a pure algorithm: it then gets a :class:`artgen.model.NoModel`, and works without ``--model``.
+
+    Construction takes no arguments and does nothing heavy; a new instance is made for every use.
+    """
 
     api_version: ClassVar[int] = API_VERSION
     modality: ClassVar[str]
     name: ClassVar[str]
     summary: ClassVar[str]
     source: ClassVar[str] = ""
+    needs_model: ClassVar[bool] = True
 
     # What each verb can be asked for; a backend redeclares those it needs, as nested classes or classes from elsewhere.
     Prepare: ClassVar[type[Options]] = Options
@@ -152,6 +180,21 @@ class Backend(ABC):
         if cls.task is not Backend.task:
             own.add("train")
         return tuple(verb for verb in VERBS if verb in own)
+
+    @classmethod
+    def find_model(cls, place: str | None = None) -> Model:
+        """The model to work with: the one at ``place`` (a folder, a run, a starter's name), else the one that comes along.
+
+        Without ``place`` that is artgen's starter for this backend, else the first model in a folder ``starters`` beside the
+        module of the class. A backend that works with models of others (a folder in Hugging Face layout, a name on the Hub, the
+        network of another backend) overrides this; :class:`artgen.model.Foreign` is a model that artgen did not write.
+
+        Raises:
+            ModelError: there is none, it is damaged, or it is of another backend.
+        """
+        from artgen.model import find_model
+
+        return find_model(cls, place)
 
     def prepare(self, sources: Sequence[str | Path], folder: Path, options: Options, progress: Progress = SILENT) -> Dataset:
         """Decode ``sources`` once into a dataset in ``folder``."""

@@ -5,6 +5,8 @@ Nothing in a model folder is ever executed: weights are safetensors, the rest is
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import os
 import shutil
 import tempfile
@@ -20,6 +22,8 @@ from artgen.recipe import file_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from artgen.backend import Backend
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -50,12 +54,13 @@ class Model:
     """An opened model; its weights are read when asked for.
 
     ``device`` is where a backend puts the network (``cpu``, ``cuda:0``); ``cache`` is the backend's, for what it keeps with
-    an open model, such as the network.
+    an open model, such as the network. ``place`` is a name by which a backend finds it again where its folder is gone.
     """
 
     def __init__(self, folder: Path, config: Config) -> None:
         self.folder = folder
         self.config = config
+        self.place = ""
         self.device = "cpu"
         self.cache: dict[str, object] = {}
         self._sha256 = ""
@@ -115,6 +120,126 @@ class Model:
             return load_file(self.folder / WEIGHTS)
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{self.folder / WEIGHTS}: damaged ({error}); restore the file or train the model again") from None
+
+
+class NoModel(Model):
+    """What a backend that needs no model is given: a name for files, no folder, no weights; ``sha256`` is empty."""
+
+    def __init__(self, backend: str) -> None:
+        from artgen import __version__ as version
+
+        super().__init__(Path(backend.partition(".")[2]), Config(artgen=version, backend=backend, network={}))
+
+    @property
+    def sha256(self) -> str:
+        """Empty: there are no weights to tell apart."""
+        return ""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+
+class Foreign(Model):
+    """A folder of safetensors and JSON that another program wrote, read by a backend that knows how.
+
+    ``place`` is what the user typed (a name on the Hub, say); recipes keep it, so that replay can ask the backend for it again.
+    The hash is over every safetensors and JSON file of the folder, names included.
+
+    Raises:
+        ModelError: the folder holds no safetensors file.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        backend: str,
+        *,
+        network: Mapping[str, Any] | None = None,
+        licence: str = "",
+        place: str = "",
+    ) -> None:
+        from artgen import __version__ as version
+
+        folder = Path(folder).resolve()
+        config = Config(artgen=version, backend=backend, network=dict(network or {}), licence=licence)
+        super().__init__(folder, config)
+        self.place = place
+        if not any(folder.rglob("*.safetensors")):
+            raise ModelError(
+                f"{place or folder}: no safetensors file in it; give a model saved as safetensors (pickles are not read)"
+            )
+
+    @property
+    def name(self) -> str:
+        """The last part of the name on the Hub, else the folder's."""
+        return self.place.rstrip("/").rpartition("/")[2] or self.folder.name
+
+    @property
+    def sha256(self) -> str:
+        """One hash for the whole model."""
+        if not self._sha256:
+            digest = hashlib.sha256()
+            for path in sorted(path for path in self.folder.rglob("*") if path.suffix in (".safetensors", ".json")):
+                digest.update(f"{path.relative_to(self.folder).as_posix()}\0{file_sha256(path)}\n".encode())
+            self._sha256 = digest.hexdigest()
+        return self._sha256
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every weight by name, of all safetensors files together.
+
+        Raises:
+            ModelError: a file is damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        found: dict[str, Tensor] = {}
+        for path in sorted(self.folder.rglob("*.safetensors")):
+            try:
+                found |= load_file(path)
+            except (SafetensorError, OSError) as error:
+                raise ModelError(f"{path}: damaged ({error}); fetch or restore the file") from None
+        return found
+
+
+def find_model(backend: type[Backend], place: str | None) -> Model:
+    """The model of ``backend`` at ``place``, else the one that comes along: see :meth:`artgen.backend.Backend.find_model`.
+
+    Raises:
+        ModelError: there is none, it is damaged, or it is of another backend.
+    """
+    full = f"{backend.modality}.{backend.name}"
+    if not backend.needs_model:
+        if place is not None:
+            raise ModelError(f"--model {place}, but {full} needs no model; leave --model out")
+        return NoModel(full)
+    own = brought(backend)
+    if place is None:
+        return Model.open(own[0] if own else starter(backend.modality, backend.name))
+    by_name = {folder.name: folder for folder in own}
+    found = Model.open(by_name.get(place, place))
+    if found.backend != full:
+        raise ModelError(f"--backend {backend.name}, but {found.folder} is a model of {found.backend}; leave --backend out")
+    return found
+
+
+def brought(backend: type[Backend]) -> tuple[Path, ...]:
+    """The folders of the models that come with ``backend``: artgen's starters, else those beside the module of the class."""
+    full = f"{backend.modality}.{backend.name}"
+    ours = [STARTERS / name for name in starters()]
+    try:
+        theirs = sorted(path.parent for path in (Path(inspect.getfile(backend)).parent / "starters").glob(f"*/{CONFIG}"))
+    except (OSError, TypeError):  # a class without a file: typed into a shell
+        theirs = []
+    return tuple(folder for folder in dict.fromkeys([*ours, *theirs]) if _backend_of(folder) == full)
+
+
+def _backend_of(folder: Path) -> str:
+    try:
+        return msgspec.json.decode((folder / CONFIG).read_bytes(), type=Config).backend
+    except (OSError, msgspec.DecodeError):
+        return ""
 
 
 def locate(place: str | os.PathLike[str]) -> Path:

@@ -14,8 +14,8 @@ from artgen import registry
 from artgen.api import iter_generate, iter_modify
 from artgen.artwork import Artwork, Image, grid, open_artwork, read_text
 from artgen.backend import SILENT, Backend, Progress
-from artgen.errors import ArtgenError, SourceError
-from artgen.model import STARTERS, Model, starters
+from artgen.errors import ArtgenError, ModelError, SourceError
+from artgen.model import Model, brought
 from artgen.options import declared
 from artgen.recipe import Input, Recipe, environment, file_sha256, read_json
 
@@ -90,18 +90,22 @@ def _work_beside(sidecar: Path) -> Path:
 
 
 def _find_model(recipe: Recipe, model: str | os.PathLike[str] | None) -> Model:
+    cls = registry.get(recipe.modality, recipe.backend.partition(".")[2])
     wanted = recipe.model.get("sha256", "")
     if model is not None:
-        given = Model.open(model)
+        given = cls.find_model(os.fspath(model))
         if given.sha256 != wanted:
             raise SourceError(f"--model {model} has other weights than the model that made it ({recipe.model.get('name', '')})")
         return given
-    places = [recipe.model.get("path", ""), *(str(STARTERS / name) for name in starters())]
+    if not cls.needs_model:
+        return cls.find_model(None)
+    places = [recipe.model.get("path", ""), *map(str, brought(cls)), recipe.model.get("place", "")]
     changed = ""
-    for place in places:
-        if not place or not (Path(place) / "config.json").is_file():
+    for place in filter(None, places):
+        try:
+            found = cls.find_model(place)
+        except ModelError:
             continue
-        found = Model.open(place)
         if found.sha256 == wanted:
             return found
         changed = changed or (" (what is there now has other weights)" if place == places[0] else "")
@@ -112,7 +116,7 @@ def _find_model(recipe: Recipe, model: str | os.PathLike[str] | None) -> Model:
 def _make(recipe: Recipe, model: Model, beside: Path, device: str, progress: Progress) -> Artwork:
     cls = registry.get(recipe.modality, recipe.backend.partition(".")[2])
     options = {**recipe.options, **_files(cls, recipe, beside)}
-    common: dict[str, Any] = {"model": model, "device": device, "progress": progress}
+    common: dict[str, Any] = {"model": model, "backend": cls.name, "device": device, "progress": progress}
     if recipe.verb == "modify":
         role = [item for item in recipe.inputs if item.role == "input"]
         inputs = [_unchanged(item, beside) for item in role]

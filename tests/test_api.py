@@ -427,7 +427,6 @@ def test_replay_finds_a_moved_model(model: Path, tmp_path: Path, monkeypatch: py
     save_noise(model, [1, 2, 3], 5.0, 8)
     assert "what is there now has other weights" in replay(path).reason
     monkeypatch.setattr("artgen.model.STARTERS", tmp_path)
-    monkeypatch.setattr("artgen.remake.STARTERS", tmp_path)
     assert replay(path).state == "identical"
 
 

@@ -39,7 +39,8 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": FOUNDATION | {"nn"},
     "network": FOUNDATION | {"training", "nn", "metrics"},
     "method": FOUNDATION | {"network", "training", "nn", "metrics"},
-    "api": FOUNDATION | {"registry", "training", "plan", "artgen"},
+    "choice": FOUNDATION | {"registry"},
+    "api": FOUNDATION | {"choice", "training", "plan", "artgen"},
     "plan": FOUNDATION | {"registry", "training", "api", "artgen"},
     "remake": FOUNDATION | {"registry", "api", "plan", "artgen"},
     "describe": FOUNDATION | {"registry", "api", "plan", "artgen"},
@@ -54,8 +55,8 @@ ALLOWED: dict[str, set[str]] = {
 NAMES_ONLY = {("media", "backend"): {"Progress", "SILENT"}}
 """Pairs where only some names may cross."""
 
-LAZY_EXCEPTIONS = {("artgen/backend.py", "training")}
-"""The default of ``Backend.train`` runs the shared loop: allowed inside that function alone."""
+LAZY_EXCEPTIONS = {("artgen/backend.py", "training"), ("artgen/backend.py", "model")}
+"""The defaults of ``Backend.train`` and ``Backend.find_model``: allowed inside these functions alone."""
 
 HEAVY = {
     "torch",

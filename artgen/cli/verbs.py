@@ -84,9 +84,9 @@ def generate(modality: str, own: Any, options: Values, arguments: Arguments) -> 
         if api.processes()[0] != 0:
             return  # a sheet is one piece of work, and the first process makes it
     where = Places.chosen(own.output, own.format, known=("seed", "model"))
-    _, model = api.choose(modality, "generate", model=own.model, backend=own.backend)
+    cls, model = api.choose(modality, "generate", model=own.model, backend=own.backend)
     works = api.iter_generate(
-        modality, model=model, n=count, seed=own.seed, seeds=seeds, device=own.device,
+        modality, model=model, backend=cls.name, n=count, seed=own.seed, seeds=seeds, device=own.device,
         progress=voice.progress, share=not sheet, **options,
     )  # fmt: skip
     if sheet:
@@ -103,9 +103,9 @@ def modify(modality: str, own: Any, options: Values, arguments: Arguments) -> No
     if not inputs:
         raise UsageError(f"give what to modify: artgen {modality} modify FILE…")
     where = Places.chosen(own.output, own.format, known=("seed", "model", "name"))
-    _, model = api.choose(modality, "modify", model=own.model, backend=own.backend)
+    cls, model = api.choose(modality, "modify", model=own.model, backend=own.backend)
     works = api.iter_modify(
-        modality, inputs, model=model, seed=own.seed, device=own.device, progress=voice.progress, **options,
+        modality, inputs, model=model, backend=cls.name, seed=own.seed, device=own.device, progress=voice.progress, **options,
     )  # fmt: skip
     files = []
     for source, work in zip(inputs, works, strict=True):
