@@ -100,7 +100,7 @@ def find(sources: Sequence[str | Path], media: Media, *, labels: Labels = "auto"
 def _sort_out(tree: Tree, media: Media, found: Found) -> None:
     asides: Counter[str] = Counter()
     for inside, source in tree.files.items():
-        if is_aside(inside, media.texts):
+        if inside in tree.beside or is_aside(inside, media.texts):
             asides[PurePosixPath(inside).suffix.lower() or PurePosixPath(inside).name] += 1
         elif archive_kind(inside):
             found.skipped.append(Skipped(source.name, "an archive inside another source; give it as a source of its own"))

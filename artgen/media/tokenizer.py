@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -76,6 +76,10 @@ class Tokenizer(ABC):
         Raises:
             UsageError: the text holds half of a character (a lone surrogate), which no file can hold.
         """
+
+    def encode_all(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """The ids of each of ``texts``."""
+        return [self.encode(text) for text in texts]
 
     @abstractmethod
     def decode(self, ids: Iterable[int] | NDArray[np.integer[Any]]) -> str:

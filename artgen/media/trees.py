@@ -33,7 +33,8 @@ _ABOUT = re.compile(r"(?i)^(readme|changelog|authors|contributors)$")
 class Tree:
     """The files of one source: ``files`` maps the path inside it to where its bytes are, in order.
 
-    ``wanted`` are the paths of those that may become items, ``rows`` what the metadata tell about a path.
+    ``wanted`` are the paths of those that may become items, ``rows`` what the metadata tell about a path, ``beside`` those
+    that nobody asked for: captions and licences that lie beside chosen files.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Tree:
     files: dict[str, Source]
     wanted: list[str] = field(default_factory=list)
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    beside: frozenset[str] = frozenset()
 
 
 def _is_junk(inside: str) -> bool:
@@ -168,6 +170,7 @@ def _loose_trees(files: list[Path]) -> Iterator[Tree]:
 def _beside(name: str, kind: str, base: Path, files: Iterable[Path], *, typed: bool = False) -> Tree:
     """A tree of chosen files, with the captions and licences that lie beside them."""
     chosen = {file.relative_to(base).as_posix(): file for file in files}
+    asked = {printable(inside) for inside in chosen}
     folders = {base} | {parent for file in chosen.values() for parent in file.parents if base in (parent, *parent.parents)}
     for folder in folders:
         for file in folder.iterdir():
@@ -175,7 +178,8 @@ def _beside(name: str, kind: str, base: Path, files: Iterable[Path], *, typed: b
             if inside not in chosen and not _is_junk(inside) and is_aside(inside, frozenset()) and file.is_file():
                 chosen[inside] = file
     listed = list(chosen.items())
-    return Tree(name, kind, base, _plain_files(name, listed, keep_order=typed))
+    files_of = _plain_files(name, listed, keep_order=typed)
+    return Tree(name, kind, base, files_of, beside=frozenset(files_of) - asked)
 
 
 def _walk(folder: Path, exclude: Path | None) -> Iterator[Path]:
