@@ -80,3 +80,11 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def cache_folder() -> Path:
+    """Where artgen keeps what belongs to no dataset: ``$ARTGEN_HOME``, ``$XDG_CACHE_HOME/artgen`` or ``~/.cache/artgen``."""
+    if home := os.environ.get("ARTGEN_HOME"):
+        return Path(home)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "artgen"

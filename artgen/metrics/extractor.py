@@ -8,7 +8,6 @@ and kept with the dataset: every model is measured by the same eye.
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from torch.nn import functional as F
 from artgen.backend import SILENT, Progress
 from artgen.dataset import Dataset, fingerprint
 from artgen.errors import DatasetError, OutputError
-from artgen.files import flush, write_atomically
+from artgen.files import cache_folder, flush, write_atomically
 from artgen.metrics.arrays import Features, Pixels, checked, choose, in_micro_batches, to_square
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -153,14 +152,6 @@ def extractor_for(dataset: Dataset, progress: Progress = SILENT, steps: int | No
         "The feature extractor could not be kept and will be trained anew next time; set ARTGEN_HOME to a folder with space."
     )
     return Extractor(network, facts)
-
-
-def cache_folder() -> Path:
-    """Where artgen keeps what belongs to no dataset: ``$ARTGEN_HOME``, ``$XDG_CACHE_HOME/artgen`` or ``~/.cache/artgen``."""
-    if home := os.environ.get("ARTGEN_HOME"):
-        return Path(home)
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "artgen"
 
 
 def train(
