@@ -47,23 +47,23 @@ def squared_relu(x: Tensor) -> Tensor:
     return result
 
 
-def rotary(positions: int, head: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [positions, head / 4] of the rotation of the first half of every head.
+def rotary(positions: int, head: int) -> Tensor:
+    """Unit complex numbers [positions, head / 2]: how far each pair of entries of a head turns at each position.
 
-    Angle of pair ``i`` at position ``t``: ``t * 1024^(-i / (head / 4))``; the second half of a head is not rotated.
-    Source: Su et al. 2021, "RoFormer"; rotating half of each head as in GPT-NeoX.
+    Pair ``i`` (entries ``2i`` and ``2i + 1``) turns by ``t * 1024^(-i / (head / 4))`` at position ``t`` in the first half of
+    a head; the second half does not turn. Source: Su et al. 2021, "RoFormer"; turning half of each head as in GPT-NeoX.
     """
-    pairs = head // 4
-    rates = ROTARY_BASE ** (-torch.arange(pairs, dtype=torch.float64, device=device) / pairs)
-    angles = torch.arange(positions, dtype=torch.float64, device=device)[:, None] * rates
-    return angles.cos().float(), angles.sin().float()
+    turning = head // 4
+    rates = torch.zeros(head // 2, dtype=torch.float64)
+    rates[:turning] = ROTARY_BASE ** (-torch.arange(turning, dtype=torch.float64) / turning)
+    angles = torch.arange(positions, dtype=torch.float64)[:, None] * rates
+    return torch.polar(torch.ones_like(angles), angles).to(torch.complex64)
 
 
-def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotate ``x`` [..., T, head] by :func:`rotary`: pair ``i`` is entries ``i`` and ``i + head / 4``."""
-    pairs = x.shape[-1] // 4
-    first, second, rest = x.split([pairs, pairs, 2 * pairs], -1)
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine, rest], -1)
+def rotate(x: Tensor, turns: Tensor) -> Tensor:
+    """Turn ``x`` [B, T, heads, head] by :func:`rotary` [T, head / 2]; one multiplication of complex numbers, in fp32."""
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turns[:, None]).flatten(-2)
 
 
 class Block(nn.Module):
@@ -89,21 +89,25 @@ class Block(nn.Module):
         for layer in (self.out, self.down):
             nn.init.zeros_(layer.weight)
 
-    def forward(self, x: Tensor, first: Tensor, values: Tensor | None, cosine: Tensor, sine: Tensor) -> Tensor:
+    def forward(self, x: Tensor, first: Tensor, values: Tensor | None, turns: Tensor) -> Tensor:
         """The stream [B, T, W] after this block; ``first`` is the first embedding, ``values`` [B, T, W] add to attention's."""
         x = self.mix[0] * x + self.mix[1] * first
-        x = x + self._drop(self._attend(norm(x), values, cosine, sine))
+        x = x + self._drop(self._attend(norm(x), values, turns))
         return x + self._drop(self.down(squared_relu(self.up(norm(x)))))
 
-    def _attend(self, x: Tensor, values: Tensor | None, cosine: Tensor, sine: Tensor) -> Tensor:
+    def _attend(self, x: Tensor, values: Tensor | None, turns: Tensor) -> Tensor:
         batch, length, width = x.shape
         head = width // self.heads
-        query, key, value = self.qkv(x).split(width, -1)
+        both, value = self.qkv(x).split([2 * width, width], -1)
         if values is not None:
             value = value + values
-        query, key, value = (part.view(batch, length, self.heads, head).transpose(1, 2) for part in (query, key, value))
-        query, key = rotate(norm(query), cosine, sine), rotate(norm(key), cosine, sine)
-        seen = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=ATTENTION_SCALE / head**0.5)
+        # Queries and keys are normalised and turned together: small tensors cost by the call.
+        both = rotate(norm(both.view(batch, length, 2 * self.heads, head)), turns).transpose(1, 2)
+        query, key = both.chunk(2, 1)
+        value = value.view(batch, length, self.heads, head).transpose(1, 2)
+        seen = F.scaled_dot_product_attention(
+            query, key, value.to(query.dtype), is_causal=True, scale=ATTENTION_SCALE / head**0.5
+        )  # fmt: skip
         mixed: Tensor = self.out(seen.transpose(1, 2).reshape(batch, length, width))
         return mixed
 

@@ -21,6 +21,8 @@ class Writer(nn.Module):
     Source: the pair (bigram) and value embeddings, the scalars and the cap follow the modded-nanogpt records.
     """
 
+    turns: Tensor
+
     def __init__(
         self,
         *,
@@ -42,12 +44,7 @@ class Writer(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.head = None if tied else nn.Linear(width, vocabulary, bias=False)
         self._start(width)
-        cosine, sine = rotary(context, width // heads)
-        self.register_buffer("cosine", cosine, persistent=False)
-        self.register_buffer("sine", sine, persistent=False)
-
-    cosine: Tensor
-    sine: Tensor
+        self.register_buffer("turns", rotary(context, width // heads), persistent=False)
 
     def _start(self, width: int) -> None:
         nn.init.normal_(self.embedding.weight, std=0.02 if self.head is None else 1.0)
@@ -68,10 +65,9 @@ class Writer(nn.Module):
         if self.pair is not None:
             x = x + self.pair(self.rows(tokens))
         x = first = norm(x)
-        cosine, sine = self.cosine[:length], self.sine[:length]
         for number, block in enumerate(self.blocks):
             values = self.values[number](tokens) if len(self.values) else None
-            x = block(x, first, values, cosine, sine)
+            x = block(x, first, values, self.turns[:length])
         head = self.embedding if self.head is None else self.head
         logits = nn.functional.linear(norm(x), head.weight)
         return LOGIT_CAP * torch.tanh(logits / LOGIT_CAP)
