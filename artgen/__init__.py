@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from artgen.api import evaluate, generate, iter_generate, list_backends, modify, prepare, train
-    from artgen.artwork import Image, Video, open_artwork
+    from artgen.artwork import Image, Text, Video, open_artwork
     from artgen.dataset import Dataset
     from artgen.describe import show
     from artgen.model import Model
@@ -26,6 +26,7 @@ __all__ = [
     "Dataset",
     "Image",
     "Model",
+    "Text",
     "Video",
     "__version__",
     "evaluate",
@@ -44,6 +45,7 @@ _PLACES = {
     "Dataset": "artgen.dataset",
     "Image": "artgen.artwork",
     "Model": "artgen.model",
+    "Text": "artgen.artwork",
     "Video": "artgen.artwork",
     "evaluate": "artgen.api",
     "generate": "artgen.api",

@@ -293,7 +293,7 @@ def _input(role: str, item: str | os.PathLike[str] | Artwork, artwork: Artwork |
 
 
 def _own_work(modality: str, item: str | os.PathLike[str] | Artwork) -> Artwork:
-    artwork = item if isinstance(item, Artwork) else open_artwork(item)
+    artwork = item if isinstance(item, Artwork) else open_artwork(item, modality)
     if artwork.modality != modality:
         place = artwork.name if isinstance(item, Artwork) else os.fspath(item)
         raise SourceError(f"{place}: {artwork.modality}, not {modality}; use artgen {artwork.modality} modify")

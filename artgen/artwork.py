@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import html
+import json
 import os
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from artgen.errors import SourceError, UsageError
-from artgen.files import free_name
+from artgen import discovery, quarantine
+from artgen.errors import ArtgenError, SourceError, UnusableBackendError, UsageError
+from artgen.files import free_name, write_atomically
 from artgen.media import image as image_media
+from artgen.media import text as text_media
 from artgen.media import video as video_media
 from artgen.recipe import Detail, Recipe, read_json
 
 if TYPE_CHECKING:
     import PIL.Image
 
+OWN_MODALITIES = ("image", "audio", "text", "video")
+"""The modalities that come with artgen."""
+
 
 @dataclass(eq=False)
 class Artwork:
-    """Base of :class:`Image` and :class:`Video`.
+    """Base of every kind of work: :class:`Image`, :class:`Video`, :class:`Text`, and what plugins add.
+
+    A plugin that adds a modality subclasses it, sets ``modality`` and ``endings`` (the default one first), implements
+    :meth:`numpy`, :meth:`encode` and :meth:`decode`, and names the class in the entry-point group ``artgen.modalities``.
 
     ``seeds`` are the seeds that made it, ``recipe`` how (None until :mod:`artgen.api` stamps it),
     ``name`` the name of the file it came from when it is the user's own.
@@ -42,6 +53,30 @@ class Artwork:
         """Write the content to ``path`` with the recipe ``text`` and the digital source type ``mark``."""
         raise NotImplementedError
 
+    @classmethod
+    def decode(cls, path: Path) -> Self:
+        """The content of a file that :meth:`encode` wrote, or another program; without recipe and name.
+
+        Raises:
+            SourceError: the file is not of this kind, or damaged.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def read_text(cls, path: Path) -> str | None:
+        """The recipe text that a file carries, or None; by default what :func:`write_sidecar` put beside it."""
+        sidecar = path.with_name(f"{path.name}.json")
+        return sidecar.read_text(encoding="utf-8", errors="replace") if sidecar.is_file() else None
+
+    def facts(self) -> dict[str, Any]:
+        """What ``artgen show`` tells of the content, by name."""
+        array = self.numpy()
+        return {"shape": list(array.shape), "numbers": str(array.dtype)}
+
+    def vacant(self, path: Path) -> Path:
+        """``path`` where nothing would be overwritten, else a name like it."""
+        return free_name(path)
+
     def save(self, path: str | os.PathLike[str], *, recipe: Detail = "full", overwrite: bool = False) -> Path:
         """Write a file whose kind is given by its ending; returns where it is.
 
@@ -54,7 +89,7 @@ class Artwork:
         path = Path(path)
         if path.suffix.lower() not in self.endings:
             raise UsageError(f"{path}: {self.modality} is saved as {', '.join(self.endings)}, not {path.suffix or 'no ending'}")
-        path = path if overwrite else free_name(path)
+        path = path if overwrite else self.vacant(path)
         text = self.recipe.to_json(recipe) if self.recipe else ""
         self.encode(path, text, self.recipe.mark if self.recipe else "")
         return path
@@ -105,6 +140,48 @@ class Video(Artwork):
         return video_media.html(self.frames, self.fps)
 
 
+@dataclass(eq=False)
+class Text(Artwork):
+    """A text: its ``characters``, and where a model wrote it the ``tokens`` with their ``log_probabilities`` (natural).
+
+    Both are empty where they are not known. The recipe of ``poem.txt`` is saved beside it as ``poem.txt.json``.
+    """
+
+    characters: str
+    tokens: tuple[int, ...] = ()
+    log_probabilities: tuple[float, ...] = ()
+    modality: ClassVar[str] = "text"
+    endings: ClassVar[tuple[str, ...]] = text_media.ENDINGS
+
+    def numpy(self) -> NDArray[np.uint8]:
+        """The bytes of the characters in UTF-8, uint8 [N]."""
+        return np.frombuffer(self.characters.encode("utf-8", "replace"), np.uint8)
+
+    def vacant(self, path: Path) -> Path:
+        """``path`` where there is neither a text nor a recipe of that name, else a name like it."""
+        return text_media.free_pair(path)
+
+    def encode(self, path: Path, text: str, mark: str) -> None:
+        """Write UTF-8 with line feeds, and the recipe, which holds the mark, beside it."""
+        text_media.encode(self.characters, path, text)
+
+    @classmethod
+    def decode(cls, path: Path) -> Self:
+        """The text of a file in whatever encoding it is found to be."""
+        return cls(text_media.decode(path))
+
+    def facts(self) -> dict[str, Any]:
+        """Its characters, lines and words (what stands between blanks)."""
+        lines = self.characters.count("\n") + (self.characters[-1:] not in ("", "\n"))
+        return {"characters": len(self.characters), "lines": lines, "words": len(self.characters.split())}
+
+    def __str__(self) -> str:
+        return self.characters
+
+    def _repr_html_(self) -> str:
+        return f'<pre style="white-space: pre-wrap">{html.escape(self.characters)}</pre>'
+
+
 def grid(images: list[Image], columns: int, rows: int) -> Image:
     """Lay pictures of one size side by side, row by row; places left over stay white.
 
@@ -127,24 +204,109 @@ def grid(images: list[Image], columns: int, rows: int) -> Image:
     return Image(sheet, seeds=tuple(seed for image in images for seed in image.seeds))
 
 
-def open_artwork(path: str | os.PathLike[str]) -> Artwork:
-    """Open a picture or a clip, with its recipe when it carries one.
+def kind(modality: str) -> type[Artwork]:
+    """The class of works of ``modality``, a plugin's included.
 
     Raises:
-        SourceError: there is no such file, or it is neither.
+        UnusableBackendError: the plugin that adds it cannot be imported or names something else.
+        UsageError: there is no such modality.
+    """
+    own = {cls.modality: cls for cls in (Image, Text, Video)}
+    if modality in own:
+        return own[modality]
+    for distribution, point in discovery.points(discovery.MODALITIES):
+        if point.name == modality:
+            return _added(point.name, point.value, distribution.name)
+    raise UsageError(f"no works of modality {modality!r} can be opened or saved; installed: {', '.join(own)}")
+
+
+@cache
+def _added(modality: str, value: str, package: str) -> type[Artwork]:
+    try:
+        cls, _ = quarantine.load(value)
+    except UnusableBackendError as error:
+        raise UnusableBackendError(f"the modality {modality} of {package} cannot be used: {error}") from error
+    fault = ""
+    if not (isinstance(cls, type) and issubclass(cls, Artwork)):
+        fault = f"{value} is not a subclass of artgen.artwork.Artwork"
+    elif getattr(cls, "modality", "") != modality:
+        fault = f"its class says modality {getattr(cls, 'modality', '')!r}"
+    elif not getattr(cls, "endings", ()) or not all(ending.startswith(".") and ending == ending.lower() for ending in cls.endings):
+        fault = f"{cls.__name__}.endings is a tuple of endings such as ('.{modality}',), in small letters with the dot"
+    else:
+        missing = [name for name in ("numpy", "encode", "decode") if name not in _given(cls)]
+        fault = f"{cls.__name__} does not implement {', '.join(missing)}" if missing else ""
+    if fault:
+        raise UnusableBackendError(f"the modality {modality} of {package} cannot be used: {fault}")
+    return cast("type[Artwork]", cls)
+
+
+def _given(cls: type) -> set[str]:
+    return {name for base in cls.__mro__ if base not in (Artwork, object) for name in vars(base)}
+
+
+def _added_by_ending(path: Path) -> type[Artwork] | None:
+    """The plugin's class for a file whose ending is none of artgen's own; a plugin that cannot be used is passed over."""
+    ending = path.suffix.lower()
+    if not ending or ending in (*Image.endings, *Text.endings, *Video.endings):
+        return None
+    for _, point in discovery.points(discovery.MODALITIES):
+        try:
+            cls = kind(point.name)
+        except ArtgenError:
+            continue
+        if ending in cls.endings:
+            return cls
+    return None
+
+
+def open_artwork(path: str | os.PathLike[str], modality: str | None = None) -> Artwork:
+    """Open a picture, a clip, a text or a work of a plugin's modality, with its recipe when it carries one.
+
+    The content tells what it is; ``modality`` helps where the files of a plugin end like others.
+
+    Raises:
+        SourceError: there is no such file, or it is none of these.
     """
     path = Path(path)
     if not path.is_file():
         raise SourceError(f"{path}: no such file")
+    if (added := _added_kind(path, modality)) is not None:
+        work, text = added.decode(path), added.read_text(path)
+        work.recipe, work.name = read_json(text) if text else None, path.name
+        return work
+    if _is_text(path):
+        return Text(text_media.decode(path), recipe=read_recipe(path), name=path.name)
     if video_media.is_video(path):
         frames, fps = video_media.decode(path)
         return Video(frames, fps, recipe=read_recipe(path), name=path.name)
     return Image(image_media.decode(path), recipe=read_recipe(path), name=path.name)
 
 
-def read_text(path: str | os.PathLike[str]) -> str | None:
-    """The recipe text that a file carries, whatever its kind, or None."""
-    return video_media.read_text(Path(path))
+def _added_kind(path: Path, modality: str | None = None) -> type[Artwork] | None:
+    """The plugin's class that opens ``path``, or None where artgen's own do."""
+    if modality is not None and modality not in OWN_MODALITIES:
+        return kind(modality)
+    return _added_by_ending(path)
+
+
+def read_text(path: str | os.PathLike[str], modality: str | None = None) -> str | None:
+    """The recipe text that a file carries (a text: beside it), whatever its kind, or None."""
+    path = Path(path)
+    if (added := _added_kind(path, modality)) is not None:
+        return added.read_text(path)
+    return text_media.read_text(path) if _is_text(path) else video_media.read_text(path)
+
+
+def write_sidecar(path: Path, text: str, mark: str) -> None:
+    """Write the recipe ``text`` (or at least the ``mark``) beside a work whose format has no place for it, as ``NAME.json``."""
+    if text or mark:
+        write_atomically(path.with_name(f"{path.name}.json"), (text or json.dumps({"mark": mark})).encode())
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a file is a text by its content; words in a file named as a picture or clip are a damaged picture or clip."""
+    return path.suffix.lower() not in (*Image.endings, *Video.endings) and text_media.is_text(path)
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe | None:

@@ -27,7 +27,7 @@ def list_backends(modality: str | None = None) -> list[dict[str, Any]]:
             cls, reason = None, str(error).partition(" cannot be used: ")[2] or str(error)
         facts["verbs"] = list(cls.verbs()) if cls else []
         facts["summary"] = cls.summary if cls else ""
-        found.append({**facts, "source": cls.source if cls else "", "reason": reason})
+        found.append({**facts, "source": cls.source if cls else "", "reason": reason, "notes": list(registry.notes(entry))})
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from artgen.artwork import open_artwork, read_text
+from artgen.artwork import OWN_MODALITIES, open_artwork, read_text
 from artgen.dataset import Dataset, is_dataset
 from artgen.errors import SourceError
 from artgen.model import CONFIG, WEIGHTS, Model, starters
@@ -49,6 +49,8 @@ def _show_work(path: Path) -> dict[str, Any]:
         rate = float(getattr(work, "fps", 0.0))
         facts |= {"width": shape[2], "height": shape[1], "frames": shape[0], "fps": rate}
         facts["seconds"] = round(shape[0] / rate, 3) if rate else None
+    elif work.modality == "text" or work.modality not in OWN_MODALITIES:
+        facts |= work.facts()
     else:
         facts |= {"width": shape[1], "height": shape[0]}
     text = read_text(path) or ""

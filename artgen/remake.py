@@ -12,9 +12,10 @@ import numpy as np
 
 from artgen import registry
 from artgen.api import iter_generate, iter_modify
-from artgen.artwork import Artwork, Image, grid, open_artwork, read_text
+from artgen.artwork import Artwork, Image, Text, grid, open_artwork, read_text
 from artgen.backend import SILENT, Backend, Progress
 from artgen.errors import ArtgenError, ModelError, SourceError
+from artgen.media.text import likeness, utf8
 from artgen.model import Model, brought
 from artgen.options import declared
 from artgen.recipe import Input, Recipe, environment, file_sha256, read_json
@@ -22,13 +23,17 @@ from artgen.recipe import Input, Recipe, environment, file_sha256, read_json
 _NEAR = 8.0
 """The mean difference, in levels of 255, up to which a remake still counts as the same work."""
 
+_ALIKE = 0.9
+"""The share of a text that has to come again for it to count as the same work."""
+
 
 @dataclass(frozen=True)
 class Replay:
     """What :func:`replay` found.
 
     ``state`` is ``identical`` (the same content, bit for bit), ``close``, or ``impossible``; ``distance`` is the largest
-    and the mean difference in levels of 255, ``reason`` one sentence, ``artwork`` the remake where there is one.
+    and the mean difference in levels of 255 (of a text, twice the share that differs), ``reason`` one sentence, ``artwork`` the
+    remake where there is one.
     """
 
     state: Literal["identical", "close", "impossible"]
@@ -179,18 +184,22 @@ def _unchanged(item: Input, beside: Path) -> str:
 
 
 def _compare(path: Path, made: Artwork, recipe: Recipe, text: str) -> Replay:
+    if isinstance(made, Text):
+        return _compare_texts(path, made, recipe)
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / f"again{path.suffix}"
         made.encode(again, text, recipe.mark)
         same_bytes = again.read_bytes() == path.read_bytes()
         # Both went through the same encoder, so that a lossy format is compared like with like.
-        first, second = open_artwork(path).numpy(), open_artwork(again).numpy()
+        first, second = (open_artwork(file, recipe.modality).numpy() for file in (path, again))
     if same_bytes:
         return Replay("identical", f"{path}: identical, every byte", (0.0, 0.0), made)
     if first.shape != second.shape:
         shapes = f"{list(first.shape)} in the file, {list(second.shape)} now"
         return Replay("impossible", f"{path}: made again, but of another shape ({shapes}){_other_versions(recipe)}", None, made)
-    difference = np.abs(first.astype(np.float64) - second.astype(np.float64))
+    # Numbers of a plugin's own kind have any range: they are told as if it were that of a picture.
+    levels = 1.0 if first.dtype == np.uint8 else 255.0 / (float(np.ptp(first)) or 1.0)
+    difference = levels * np.abs(first.astype(np.float64) - second.astype(np.float64))
     largest, mean = float(difference.max(initial=0.0)), float(difference.mean()) if difference.size else 0.0
     if largest == 0:
         return Replay("identical", f"{path}: identical content; the file around it was written differently", (0.0, 0.0), made)
@@ -198,6 +207,24 @@ def _compare(path: Path, made: Artwork, recipe: Recipe, text: str) -> Replay:
     if mean <= _NEAR:
         return Replay("close", f"{path}: close, {distance}{_other_versions(recipe)}", (largest, mean), made)
     return Replay("impossible", f"{path}: made again, but far from it, {distance}{_other_versions(recipe)}", (largest, mean), made)
+
+
+def _compare_texts(path: Path, made: Text, recipe: Recipe) -> Replay:
+    data = utf8(made.characters)
+    if data == path.read_bytes():
+        return Replay("identical", f"{path}: identical, every byte", (0.0, 0.0), made)
+    work = open_artwork(path)
+    if not isinstance(work, Text):
+        raise SourceError(f"{path}: its recipe tells of a text, but it is {work.modality}")
+    first, second = utf8(work.characters).decode(), data.decode()
+    same = likeness(first, second)
+    if same == 1:
+        return Replay("identical", f"{path}: identical content; the file around it was written differently", (0.0, 0.0), made)
+    told = f"{same:.1%} of the text is the same{_other_versions(recipe)}"
+    distance = (1 - same, 1 - same)
+    if same >= _ALIKE:
+        return Replay("close", f"{path}: close, {told}", distance, made)
+    return Replay("impossible", f"{path}: made again, but far from it, {told}", distance, made)
 
 
 def _other_versions(recipe: Recipe) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from artgen.artwork import Artwork, Image, Video
+from artgen.artwork import OWN_MODALITIES, Artwork, Image, Video, kind
 from artgen.errors import OptionError, OutputError
 
 ENDINGS = tuple(dict.fromkeys((*Image.endings, *Video.endings)))
@@ -27,26 +27,27 @@ class Places:
     ending: str
 
     @classmethod
-    def chosen(cls, output: str | None, format_: str | None, known: Sequence[str] = ()) -> Places:
-        """Check what was typed before any work is made; ``known`` is what a pattern may name.
+    def chosen(cls, output: str | None, format_: str | None, known: Sequence[str] = (), modality: str = "image") -> Places:
+        """Check what was typed before any work is made; ``known`` is what a pattern may name, ``modality`` may be a plugin's.
 
         Raises:
             OptionError: no work is saved in such a format, or ``--output`` and ``--format`` contradict each other.
             OutputError: the folder cannot be written.
         """
         ending = ""
+        endings = ENDINGS if modality in OWN_MODALITIES else kind(modality).endings
         if format_ is not None:
             ending = "." + format_.lower().removeprefix(".")
-            if ending not in ENDINGS:
-                raise OptionError(f"--format takes {', '.join(e[1:] for e in ENDINGS)}, not {format_}")
+            if ending not in endings:
+                raise OptionError(f"--format takes {', '.join(e[1:] for e in endings)}, not {format_}")
         output = output or "./"
         if not _is_folder(output):
             typed = Path(output).suffix.lower()
             if not typed and ending:
                 output += ending
-            elif typed not in ENDINGS:
+            elif typed not in endings:
                 name = typed or "no ending"
-                raise OptionError(f"--output {output}: works are saved as {', '.join(ENDINGS)}, not {name}; a folder ends in /")
+                raise OptionError(f"--output {output}: works are saved as {', '.join(endings)}, not {name}; a folder ends in /")
             elif ending and typed != ending:
                 raise OptionError(f"--output {output} and --format {format_} contradict each other; leave one out")
         _fill(output, dict.fromkeys(known, "0"))
@@ -56,7 +57,7 @@ class Places:
     def path(self, work: Artwork, *, label: str, extra: str = "", **facts: str) -> Path:
         """The file for ``work``: ``label`` names it in a folder, ``extra`` tells it apart after a plain file name."""
         if _is_folder(self.output):
-            return Path(self.output) / f"{safe(label)}{self.ending or _DEFAULT_ENDING.get(work.modality, '.png')}"
+            return Path(self.output) / f"{safe(label)}{self.ending or _DEFAULT_ENDING.get(work.modality, work.endings[0])}"
         if "{" in self.output:
             return Path(_fill(self.output, {"seed": seed_text(work.seeds), **facts}))
         path = Path(self.output)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from artgen import api
-from artgen.artwork import Artwork, Image, grid, open_artwork
+from artgen.artwork import Artwork, Image, grid, open_artwork, read_recipe
 from artgen.cli.places import Places, seed_text
 from artgen.cli.seeds import parse_seeds
 from artgen.cli.voice import Voice, bytes_text, shortened, show_table
@@ -83,7 +83,7 @@ def generate(modality: str, own: Any, options: Values, arguments: Arguments) -> 
         count = count if count or seeds else places
         if api.processes()[0] != 0:
             return  # a sheet is one piece of work, and the first process makes it
-    where = Places.chosen(own.output, own.format, known=("seed", "model"))
+    where = Places.chosen(own.output, own.format, known=("seed", "model"), modality=modality)
     cls, model = api.choose(modality, "generate", model=own.model, backend=own.backend)
     works = api.iter_generate(
         modality, model=model, backend=cls.name, n=count, seed=own.seed, seeds=seeds, device=own.device,
@@ -102,7 +102,7 @@ def modify(modality: str, own: Any, options: Values, arguments: Arguments) -> No
     inputs: list[str] = arguments["work"]
     if not inputs:
         raise UsageError(f"give what to modify: artgen {modality} modify FILE…")
-    where = Places.chosen(own.output, own.format, known=("seed", "model", "name"))
+    where = Places.chosen(own.output, own.format, known=("seed", "model", "name"), modality=modality)
     cls, model = api.choose(modality, "modify", model=own.model, backend=own.backend)
     works = api.iter_modify(
         modality, inputs, model=model, backend=cls.name, seed=own.seed, device=own.device, progress=voice.progress, **options,
@@ -180,7 +180,7 @@ def replay(own: Any, options: Values, arguments: Arguments) -> int:
     if not arguments["path"]:
         raise UsageError("give what to make again: artgen replay FILE")
     voice = Voice(own.json)
-    where = Places.chosen(own.output, None) if own.output else None
+    where = Places.chosen(own.output, None, modality=_modality_of(arguments["path"])) if own.output else None
     found = remake(arguments["path"], model=own.model, device=own.device, progress=voice.progress)
     told: Values = {"path": arguments["path"], "state": found.state, "reason": found.reason}
     told["distance"] = {"largest": found.distance[0], "mean": found.distance[1]} if found.distance else None
@@ -189,6 +189,11 @@ def replay(own: Any, options: Values, arguments: Arguments) -> int:
         told["remake"] = str(found.artwork.save(path))
     voice.result(told, found.reason)
     return 1 if found.state == "impossible" else 0
+
+
+def _modality_of(path: str) -> str:
+    recipe = read_recipe(path) if Path(path).is_file() else None
+    return recipe.modality if recipe else "image"
 
 
 def _saved(works: Iterator[Artwork], where: Places, model: Model, own: Any, voice: Voice, *, asked: int) -> Iterator[Values]:

@@ -6,6 +6,7 @@ A file is read twice, once to find out what it is and once for its text, so that
 from __future__ import annotations
 
 import codecs
+import difflib
 import io
 import os
 import re
@@ -18,7 +19,7 @@ from typing import IO, Literal
 import numpy as np
 
 from artgen.errors import SourceError
-from artgen.files import free_name, write_atomically
+from artgen.files import free_name, sentences, write_atomically
 
 ENDINGS = (".txt", ".md")
 LIMIT = 2**28
@@ -28,6 +29,7 @@ Normal = Literal["NFC", "NFKC", "none"]
 
 _SAMPLE = 2**17
 _PIECE = 2**20
+_BY_CHARACTER = 3000
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -282,6 +284,9 @@ def encode(characters: str, path: Path, recipe: str) -> None:
     data = utf8(characters)
     if recipe:
         write_atomically(sidecar(path), recipe.encode() + b"\n")
+    else:
+        with sentences(sidecar(path)):
+            sidecar(path).unlink(missing_ok=True)  # of a text that is overwritten: it would tell of another
     write_atomically(path, data)
 
 
@@ -305,3 +310,14 @@ def read_text(path: Path) -> str | None:
         return place.read_text(encoding="utf-8", errors="replace").strip() or None if place.is_file() else None
     except OSError as error:
         raise SourceError(f"{place}: {error.strerror or error}") from None
+
+
+def likeness(first: str, second: str) -> float:
+    """How much of two texts is the same in the same order, 0 to 1: by characters when short, else by words and blanks."""
+    if first == second:
+        return 1.0
+    long = max(len(first), len(second)) > _BY_CHARACTER
+    left, right = ((re.findall(r"\s+|\S{1,24}", side) if long else list(side)) for side in (first, second))
+    blocks = difflib.SequenceMatcher(None, left, right, autojunk=False).get_matching_blocks()
+    same = sum(len(part) for block in blocks for part in left[block.a : block.a + block.size])
+    return 2 * same / (len(first) + len(second))
