@@ -21,7 +21,7 @@ from artgen.files import flush, sentences, write_atomically
 from artgen.recipe import file_sha256
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from artgen.backend import Backend
 
@@ -106,6 +106,40 @@ class Model:
         if not self._sha256:
             self._sha256 = file_sha256(self.folder / WEIGHTS)
         return self._sha256
+
+    def network(self, backend: Backend) -> nn.Module:
+        """The network that ``backend`` builds from ``config.network``, with these weights in 32 bits, on ``device``; built once.
+
+        Raises:
+            ModelError: the weights are damaged, or do not fit the configuration.
+        """
+        import torch
+
+        if "network" not in self.cache:
+            # First weights are drawn when a network is built; that must not move the random numbers of the caller.
+            with torch.random.fork_rng(devices=[]):
+                built = backend.build(self.config.network)
+            weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in self.tensors().items()}
+            try:
+                built.load_state_dict(weights)
+            except RuntimeError as error:
+                reason = str(error).splitlines()[-1].strip()
+                raise ModelError(f"{self.folder}: {CONFIG} and weights do not belong together ({reason})") from None
+            self.cache["network"] = built.eval().requires_grad_(False).to(self.device)
+        return self.cache["network"]  # type: ignore[return-value]  # what was put there above
+
+    def file(self, name: str) -> bytes:
+        """The content of another file that belongs to the model, such as ``tokenizer.json``.
+
+        Raises:
+            ModelError: it is missing.
+        """
+        try:
+            return (self.folder / name).read_bytes()
+        except OSError as error:
+            raise ModelError(
+                f"{self.folder / name}: {error.strerror or error}; restore the file or train the model again"
+            ) from None
 
     def tensors(self) -> dict[str, Tensor]:
         """Every weight by name.
@@ -276,8 +310,12 @@ def starter(modality: str, backend: str | None = None) -> Path:
     raise ModelError(f"no starter model for {wanted.rstrip('.')}; train one and give it with --model")
 
 
-def save_model(folder: str | Path, config: Config, tensors: Mapping[str, Tensor], card: str) -> Model:
+def save_model(
+    folder: str | Path, config: Config, tensors: Mapping[str, Tensor], card: str, files: Mapping[str, bytes] | None = None
+) -> Model:
     """Write a model folder whole: under a temporary name first, then renamed into the place of the old one.
+
+    ``files`` are what else belongs to the model, by name, such as ``tokenizer.json``.
 
     Raises:
         OutputError: the disk is full or the place cannot be written; the old model is then as it was.
@@ -293,6 +331,8 @@ def save_model(folder: str | Path, config: Config, tensors: Mapping[str, Tensor]
             write_atomically(temporary / WEIGHTS, lambda path: save_file(kept, path, metadata={"format": "pt"}))
             write_atomically(temporary / CONFIG, msgspec.json.format(msgspec.json.encode(config, order="sorted"), indent=1))
             write_atomically(temporary / CARD, card.encode())
+            for name, content in (files or {}).items():
+                write_atomically(temporary / name, content)
             temporary.chmod(0o755)
             _swap(temporary, folder)
         finally:

@@ -53,6 +53,28 @@ _POSITIONALS = {
         Positional("dataset", "DATASET", "A prepared dataset."),
     ],
 }
+_PLUGIN = Positional("name", "NAME", "Package or backend: artgen-deepdream, deepdream or image.deepdream.")
+_PACKAGES = Positional("name", "NAME", "Package by name, folder, wheel or address.", many=True)
+_PLUGIN_COMMANDS: list[tuple[str, str, list[Positional], type[Options], str]] = [
+    ("list", "List the installed plugins; none is imported.", [], common.Plugins, "artgen plugin list --load"),
+    (
+        "new",
+        "Write a new plugin package that trains and passes its tests at once.",
+        [Positional("name", "NAME", "Name of the backend: small letters, digits and dashes.")],
+        common.PluginNew,
+        "artgen plugin new clouds --modality image",
+    ),
+    ("check", "Hold a plugin's backends to the contract.", [_PLUGIN], common.PluginCheck, "artgen plugin check image.gan"),
+    (
+        "install",
+        "Install plugins with pip or uv and remember them.",
+        [_PACKAGES],
+        common.PluginInstall,
+        "artgen plugin install ./artgen-clouds",
+    ),
+    ("uninstall", "Remove plugins.", [_PACKAGES], common.PluginInstall, "artgen plugin uninstall artgen-clouds"),
+    ("restore", "Install the remembered plugins that are gone.", [], common.PluginInstall, "artgen plugin restore --yes"),
+]
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
@@ -80,6 +102,7 @@ def build(scan: Scan) -> typer.Typer:
     for modality in registry.modalities():
         app.add_typer(_modality(modality, scan), name=modality)
     _add_own_commands(app, scan)
+    _add_plugin_commands(app, scan)
     return app
 
 
@@ -91,7 +114,9 @@ def flags_of(scan: Scan) -> list[str]:
         except ArtgenError:
             return flag_names(_OWN[scan.verb], [])
         return flag_names(_OWN[scan.verb], _groups(cls, scan.verb))
-    own: dict[str, type[Options]] = {"backends": common.Backends, "replay": common.Replay, "show": common.Everywhere}
+    own: dict[str, type[Options]] = {"backends": common.Backends, "plugins": common.Plugins, "replay": common.Replay}
+    if scan.command == "plugin":
+        own["plugin"] = next((flags for name, _, _, flags, _ in _PLUGIN_COMMANDS if name == scan.verb), common.Everywhere)
     return [*flag_names(own.get(scan.command, common.Everywhere), []), "--help", "--version"]
 
 
@@ -175,6 +200,34 @@ def _add_own_commands(app: typer.Typer, scan: Scan) -> None:
         app.command(name, help=help_, epilog=_epilog([example]), context_settings=_SETTINGS)(function)
 
 
+def _add_plugin_commands(app: typer.Typer, scan: Scan) -> None:
+    group = typer.Typer(
+        add_help_option=scan.command != "plugin" or scan.helps[1],
+        help="List, write, check, install and remove plugins.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        context_settings=_SETTINGS,
+    )
+    for name, help_, positionals, own, example in _PLUGIN_COMMANDS if scan.command == "plugin" else ():
+        function = command(positionals, own, [], _plugin_action(name, scan))
+        group.command(name, help=help_, epilog=_epilog([example]), context_settings=_SETTINGS)(function)
+    app.add_typer(group, name="plugin")
+    if scan.command in ("", "plugins"):
+        function = command([], common.Plugins, [], _plugin_action("list", scan))
+        app.command("plugins", help="The same as plugin list.", epilog=_epilog(["artgen plugins"]), context_settings=_SETTINGS)(
+            function
+        )
+
+
+def _plugin_action(name: str, scan: Scan) -> Callable[[Any, dict[str, Any], Any], int | None]:
+    def action(own: Any, options: dict[str, Any], arguments: Any) -> int | None:
+        from artgen.cli import plugin
+
+        return getattr(plugin, name if name != "list" else "list_")(_with_json(own, scan), arguments)  # type: ignore[no-any-return]  # one of six functions
+
+    return action
+
+
 def _own_action(name: str, scan: Scan) -> Callable[[Any, dict[str, Any], Any], int | None]:
     def action(own: Any, options: dict[str, Any], arguments: Any) -> int | None:
         from artgen.cli import verbs
@@ -199,7 +252,7 @@ def _refusing(modality: str, verb: str, backend: str | None = None) -> Callable[
 
 def _none_yet(modality: str) -> str:
     return (
-        f"No backend for {modality} is installed yet. A plugin package adds one: install it with pip in this environment "
+        f"No backend for {modality} is installed yet. A plugin package adds one: install it with artgen plugin install "
         "and artgen backends lists it."
     )
 

@@ -95,3 +95,34 @@ class Backends(Everywhere, frozen=True):
     """Flags of ``backends``."""
 
     modality: Annotated[str | None, Meta(description="Only those of one modality.")] = None
+
+
+class Plugins(Everywhere, frozen=True):
+    """Flags of ``plugin list``."""
+
+    load: Annotated[bool, Meta(description="Import each plugin, to find those that cannot be used.")] = False
+
+
+class PluginNew(Everywhere, frozen=True):
+    """Flags of ``plugin new``."""
+
+    modality: Annotated[str, Meta(description="What the backend makes: image or text.")] = "image"
+    kind: Annotated[
+        Literal["train", "wrap"],
+        Meta(description="train learns from the user's own works; wrap uses a model or algorithm that is there."),
+    ] = "train"
+    output: Annotated[str | None, Meta(description="Folder to write into; artgen-NAME when not given.", extra=_SHORT_OUTPUT)] = None
+
+
+class PluginCheck(Everywhere, frozen=True):
+    """Flags of ``plugin check``."""
+
+    only: Annotated[tuple[str, ...], Meta(description="Run this check alone; may be given several times.")] = ()
+    model: Annotated[str | None, Meta(description="Model to check with, for a backend that does not train.")] = None
+
+
+class PluginInstall(Everywhere, frozen=True):
+    """Flags of ``plugin install``, ``plugin uninstall`` and ``plugin restore``."""
+
+    yes: Annotated[bool, Meta(description="Do not ask.", extra={"short": "-y"})] = False
+    dry_run: Annotated[bool, Meta(description="Show what would change and stop.")] = False
