@@ -332,7 +332,8 @@ def _open(folder: Path, mark: str) -> Extractor | None:
         facts = msgspec.json.decode((folder / FACTS).read_bytes(), type=Facts)
         if facts.version != VERSION or facts.fingerprint != mark:
             return None
-        network = Network(facts.size)
+        with torch.random.fork_rng(devices=[]):  # the first weights, which the file replaces, are drawn from the global generator
+            network = Network(facts.size)
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, msgspec.DecodeError, SafetensorError, RuntimeError):
         return None
