@@ -123,12 +123,11 @@ def run(name: str, subject: Subject, expected: str | None = None) -> Check:
 
 def _outcome(name: str, subject: Subject) -> tuple[str, str]:
     try:
-        with preserved():
-            if name in DECLARATIONS:
-                DECLARATIONS[name](subject)
-            else:
-                with door.installed(subject.cls):
-                    WORK[name](subject)
+        if name in DECLARATIONS:
+            DECLARATIONS[name](subject)
+        else:
+            with preserved(), door.installed(subject.cls):
+                WORK[name](subject)
     except Failure as failure:
         return "failed", str(failure)
     except NotApplicable as reason:

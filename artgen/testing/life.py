@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from artgen.testing.subject import Subject
 
 
+FIRST = "cold"
+
+
 class Recording:
     """A progress display that keeps what it was told.
 
@@ -73,6 +76,7 @@ class Recording:
 class Life:
     """What happened: the result or the error of every verb, what was seen meanwhile, and what was left behind."""
 
+    name: str
     folder: Path
     results: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, BaseException] = field(default_factory=dict)
@@ -118,7 +122,7 @@ def live(subject: Subject, name: str, *, recorded: bool) -> Life:
     """Prepare, train, generate, modify and evaluate, as far as ``subject`` can, in folders of this life's own."""
     from artgen.testing.subject import SEEDS
 
-    life = Life(subject.folder / name, progress=Recording() if recorded else None)
+    life = Life(name, subject.folder / name, progress=Recording() if recorded else None)
     progress: Progress = life.progress or SILENT
     modality, backend, verbs = subject.cls.modality, subject.cls.name, subject.verbs
     inputs = _collect_inputs(subject, life)
@@ -141,7 +145,7 @@ def live(subject: Subject, name: str, *, recorded: bool) -> Life:
                 ))  # fmt: skip
             if "modify" in verbs:
                 life.do("modify", lambda: api.modify(
-                    modality, subject.own_works, model=_model(subject, life), **making, **subject.options("modify")
+                    modality, subject.own_works, seed=SEEDS[0], model=_model(subject, life), **making, **subject.options("modify")
                 ))  # fmt: skip
             if "evaluate" in verbs:
                 life.do("evaluate", lambda: _evaluate(subject, life, making))
@@ -154,23 +158,27 @@ def live(subject: Subject, name: str, *, recorded: bool) -> Life:
 
 
 def _train(subject: Subject, life: Life, common: dict[str, Any]) -> Model:
-    if "prepare" in subject.verbs:
-        dataset: Path = life.result("prepare").folder
-    else:
-        dataset = subject.dataset_of_neighbour(life.folder / "dataset")
+    dataset = _dataset(subject, life)
     return api.train(subject.cls.modality, dataset, life.folder / "run", device="cpu", **common, **subject.options("train"))
 
 
 def _evaluate(subject: Subject, life: Life, making: dict[str, Any]) -> Any:
-    if "prepare" in subject.verbs:
-        dataset: Path = life.result("prepare").folder
-    else:
-        dataset = life.folder / "dataset"
-        dataset = dataset if dataset.exists() else subject.dataset_of_neighbour(dataset)
+    dataset = _dataset(subject, life)
     model = _model(subject, life)
     if model is None:
         _, model = api.choose(subject.cls.modality, "evaluate", model=None, backend=subject.cls.name)
     return api.evaluate(subject.cls.modality, model, dataset, **making, **subject.options("evaluate"))
+
+
+def _dataset(subject: Subject, life: Life) -> Path:
+    """The dataset of the first life: what an evaluation keeps with it serves the second too."""
+    if life.name != FIRST:
+        return _dataset(subject, subject.cold)
+    if "prepare" in subject.verbs:
+        prepared: Path = life.result("prepare").folder
+        return prepared
+    place = life.folder / "dataset"
+    return place if place.exists() else subject.dataset_of_neighbour(place)
 
 
 def _model(subject: Subject, life: Life) -> Model | None:

@@ -18,7 +18,7 @@ from artgen.errors import OptionError, UsageError
 from artgen.model import Model
 from artgen.options import Options, declared, resolve
 from artgen.testing import samples
-from artgen.testing.life import Life, live
+from artgen.testing.life import FIRST, Life, live
 from artgen.testing.verdict import Failure, NotApplicable
 
 TINY: dict[str, dict[str, Any]] = {
@@ -128,7 +128,7 @@ class Subject:
     @cached_property
     def cold(self) -> Life:
         """Every verb once, in order, without a progress display; the first use of everything."""
-        return live(self, "cold", recorded=False)
+        return live(self, FIRST, recorded=False)
 
     @cached_property
     def warm(self) -> Life:
