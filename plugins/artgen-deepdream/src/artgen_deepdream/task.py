@@ -17,7 +17,7 @@ from artgen.nn.augment import DRAWS, augment
 from artgen.nn.pixels import to_pixels, to_signal
 from artgen.training.schedule import cosine, warm_up
 from artgen.training.task import Batch, Phase, Position, Task
-from artgen_deepdream.network import Eye
+from artgen_deepdream.network import Eye, StandardConv
 
 if TYPE_CHECKING:
     from artgen_deepdream.options import Train
@@ -99,8 +99,7 @@ class ClassifierTask(Task):
     @torch.no_grad()
     def preview(self, dataset: Dataset) -> Iterator[Image]:
         """The first kernels: what the network looks for in single pixels and edges."""
-        first = next(iter(self.eye.stages[0]))  # type: ignore[arg-type]  # a list of layers
-        kernels = first.conv.standard().cpu()
+        kernels = next(module for module in self.eye.modules() if isinstance(module, StandardConv)).standard().cpu()
         scaled = kernels / kernels.abs().amax((1, 2, 3), keepdim=True)
         tiles = [Image(pixels) for pixels in to_pixels(F.interpolate(scaled, scale_factor=8.0, mode="nearest"))]
         yield grid(tiles, 8, -(-len(tiles) // 8))

@@ -1,0 +1,124 @@
+"""Gradient ascent on pictures: octave after octave, each from the one before.
+
+Source: Mordvintsev, Olah and Tyka 2015, "Inceptionism: Going deeper into neural networks".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from artgen.errors import SourceError
+from artgen_deepdream import pyramid
+from artgen_deepdream.options import Dream
+from artgen_deepdream.readers import Reader
+from artgen_deepdream.targets import Objective
+
+# B batch, C channels, H height, W width
+
+RATE = 0.02
+"""How far one of twelve steps at strength 1 moves a picture in -1..1, as root mean square."""
+
+USUAL_STEPS = 12
+
+MARGIN = 48
+"""Pixels around a tile that go through the network with it, so that it knows its neighbours."""
+
+Each = Callable[[], None]
+After = Callable[[Tensor], None]
+
+
+class Dreamer:
+    """Dreams pictures [1, 3, H, W] in -1..1 on, all in the same way; random numbers come from a CPU generator."""
+
+    def __init__(self, reader: Reader, objective: Objective, options: Dream) -> None:
+        self.reader = reader
+        self.objective = objective
+        self.options = options
+        smoothings: dict[str, Callable[[Tensor], Tensor]]
+        smoothings = {"laplacian": pyramid.laplacian, "gaussian": pyramid.gaussian, "none": pyramid.unit}
+        self.smoothed = smoothings[options.smoothing]
+
+    def sizes(self, height: int, width: int, octaves: int | None = None) -> list[tuple[int, int]]:
+        """The sizes that a picture is dreamed at.
+
+        Raises:
+            SourceError: the network cannot take so small a picture.
+        """
+        if min(height, width) < self.reader.smallest:
+            least = self.reader.smallest
+            raise SourceError(f"a picture of {width}x{height} is too small for this network; give one of at least {least}x{least}")
+        scale, smallest = self.options.octave_scale, self.reader.smallest
+        return pyramid.octave_sizes(height, width, octaves or self.options.octaves, scale, smallest)
+
+    def dream(
+        self,
+        picture: Tensor,
+        generator: torch.Generator,
+        *,
+        steps: int,
+        octaves: int | None = None,
+        each: Each = lambda: None,
+        after: After = lambda dream: None,
+    ) -> Tensor:
+        """The picture dreamed on; ``each`` is called after every step, ``after`` with the dream of every octave.
+
+        What an octave adds is carried to the next size and laid on the picture itself, which so stays sharp.
+        """
+        dream = base = picture
+        added: Tensor | None = None
+        for height, width in self.sizes(picture.shape[-2], picture.shape[-1], octaves):
+            base = pyramid.resized(picture, height, width)
+            dream = base.clone() if added is None else (base + pyramid.enlarged(added, height, width)).clamp_(-1, 1)
+            self.objective.settle(self._part(dream))
+            for _ in range(steps):
+                self.step(dream, generator, steps)
+                each()
+            added = dream - base
+            after(dream)
+        return dream
+
+    def step(self, dream: Tensor, generator: torch.Generator, steps: int = USUAL_STEPS) -> None:
+        """One step, in place."""
+        if self.options.strength == 0:
+            return
+        gradient = pyramid.unit(self.smoothed(pyramid.unit(self.gradient(dream, generator))))
+        grey = gradient.mean(1, keepdim=True)
+        gradient = pyramid.unit(grey + (gradient - grey) * self.options.colour)
+        # More steps are smaller ones: --steps says how carefully, --strength how far.
+        dream.add_(gradient, alpha=self.options.strength * RATE * (USUAL_STEPS / steps) ** 0.5).clamp_(-1, 1)
+
+    def gradient(self, dream: Tensor, generator: torch.Generator) -> Tensor:
+        """The gradient of the objective [1, 3, H, W], from a randomly moved picture, part by part."""
+        height, width = dream.shape[-2:]
+        jitter = min(self.options.jitter, (min(height, width) - 1) // 2)
+        down, right = (int(torch.randint(0, jitter + 1, (), generator=generator)) for _ in range(2))
+        moved = F.pad(dream, (right, jitter - right, down, jitter - down), mode="reflect")
+        whole = torch.zeros_like(moved)
+        for rows, above in self._spans(moved.shape[-2], generator):
+            for columns, before in self._spans(moved.shape[-1], generator):
+                part = moved[..., above, before].detach().requires_grad_(True)
+                found = torch.autograd.grad(self.objective(part), part)[0]
+                inner = found[..., rows.start - above.start :, columns.start - before.start :]
+                whole[..., rows, columns] = inner[..., : rows.stop - rows.start, : columns.stop - columns.start]
+        return whole[..., down : down + height, right : right + width]
+
+    def _spans(self, length: int, generator: torch.Generator) -> list[tuple[slice, slice]]:
+        """Parts of an edge, each with the wider part that is looked at; the cuts lie elsewhere every time."""
+        tile = self.options.tile
+        # A little over a tile is cheaper whole than in two parts.
+        if length <= tile + 2 * MARGIN:
+            return [(slice(0, length), slice(0, length))]
+        first = tile // 2 + int(torch.randint(0, tile // 2 + 1, (), generator=generator))
+        cuts = [0, *range(first, length - tile // 4, tile), length]
+        return [(slice(a, b), slice(max(0, a - MARGIN), min(length, b + MARGIN))) for a, b in pairwise(cuts)]
+
+    def _part(self, dream: Tensor) -> Tensor:
+        """The middle of a picture, no larger than a tile."""
+        height, width = (min(edge, self.options.tile) for edge in dream.shape[-2:])
+        top, left = (dream.shape[-2] - height) // 2, (dream.shape[-1] - width) // 2
+        return dream[..., top : top + height, left : left + width]

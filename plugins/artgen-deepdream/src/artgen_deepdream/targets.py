@@ -1,0 +1,115 @@
+"""What a dream is of: layers, their channels, or what a guide shows, as a number that grows with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from artgen.errors import OptionError
+from artgen_deepdream.options import Dream
+from artgen_deepdream.readers import Reader
+
+# B batch, C channels, H height, W width, G places of the guide
+
+GUIDE_PLACES = 512
+"""Places of a guide that are compared with; more cost memory and change little."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A layer and the channels of it that are dreamed of; no channels are all of them."""
+
+    layer: str
+    channels: tuple[int, ...] = ()
+
+
+def parse(reader: Reader, options: Dream) -> list[Target]:
+    """The targets that ``--layer`` and ``--channel`` name.
+
+    Raises:
+        OptionError: the network has no such layer, or the layer no such channel.
+    """
+    found = []
+    for part in (options.layer or reader.default).split(","):
+        layer, _, listed = part.partition(":")
+        # Some networks' own names have colons in none, but dots; a name that is known wins.
+        channels = tuple(int(number) for number in listed.split("+")) if listed else ()
+        count = reader.check(layer)
+        if options.channel is not None:
+            channels = (options.channel,)
+        for channel in channels:
+            if channel >= count:
+                raise OptionError(f"channel {channel}: layer {layer} has the channels 0 to {count - 1}")
+        found.append(Target(layer, channels))
+    return found
+
+
+class Objective:
+    """How much a picture shows of the targets: what gradient ascent makes larger.
+
+    ``guide`` is a picture [1, 3, H, W]; with it, every place of the dream grows like the place of the guide that it resembles
+    most. Source: Mordvintsev et al. 2015, the published notebook ("Controlling dreams").
+    """
+
+    def __init__(self, reader: Reader, targets: list[Target], guide: Tensor | None = None) -> None:
+        self.reader = reader
+        self.targets = targets
+        self.names = [target.layer for target in targets]
+        self.guides: list[Tensor] = []
+        self.usual: list[tuple[Tensor, Tensor]] = []
+        if guide is not None:
+            with torch.no_grad():
+                self.guides = [_places(answer) for answer in reader.answers(guide, self.names)]
+
+    @torch.no_grad()
+    def settle(self, pictures: Tensor) -> None:
+        """Learn what is usual in ``pictures``: every channel of every target is measured by its own mean and spread there.
+
+        Without it the loudest channel of a layer would draw the whole dream, and the loudest layer of several.
+        """
+        self.usual = [_usual(answer) for answer in self.reader.answers(pictures, self.names)]
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """One number: a sum over all places, so that the parts of a picture add up to the whole."""
+        return torch.stack(self._values(pictures)).sum()
+
+    def _values(self, pictures: Tensor) -> list[Tensor]:
+        answers = self.reader.answers(pictures, self.names)
+        # A place of a deep layer stands for many pixels: by the pixel, every layer counts the same.
+        areas = [pictures[0, 0].numel() / answer[0, 0].numel() for answer in answers]
+        usual = self.usual or [_usual(answer.detach()) for answer in answers]
+        raised = [(answer - mean) / spread for answer, (mean, spread) in zip(answers, usual, strict=True)]
+        if self.guides:
+            guides = [
+                (guide - mean[0, :, 0, 0]) / spread[0, :, 0, 0] for guide, (mean, spread) in zip(self.guides, usual, strict=True)
+            ]
+            return [_resemblance(answer, guide) * area for answer, guide, area in zip(raised, guides, areas, strict=True)]
+        return [
+            _strength(answer, target.channels) * area / answer.shape[1]
+            for answer, target, area in zip(raised, self.targets, areas, strict=True)
+        ]
+
+
+def _usual(answer: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and spread of every channel, each [1, C, 1, 1]."""
+    mean, variance = answer.mean((0, 2, 3), keepdim=True), answer.var((0, 2, 3), keepdim=True, unbiased=False)
+    # A channel that is silent in this picture must not be blown up to the others' size.
+    return mean, (variance + 0.1 * variance.mean() + 1e-8).sqrt()
+
+
+def _strength(raised: Tensor, channels: tuple[int, ...]) -> Tensor:
+    # The square lets what is already there grow fastest; of chosen channels the plain answer also wakes the silent ones.
+    return raised[:, list(channels)].sum() if channels else raised.clamp_min(0).square().sum() / 2
+
+
+def _places(answer: Tensor) -> Tensor:
+    flat = answer[0].flatten(1).T  # [G, C]
+    step = -(-len(flat) // GUIDE_PLACES)
+    return flat[::step].contiguous()
+
+
+def _resemblance(answer: Tensor, guide: Tensor) -> Tensor:
+    flat = answer.flatten(2).transpose(1, 2)  # [B, H * W, C]
+    return (flat @ guide.T).amax(2).sum()
