@@ -6,6 +6,7 @@ mirror it: ``x + out(attention(norm(x)))``, then ``x + down(relu(up(norm(x)))²)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,6 +17,31 @@ ROTARY_BASE = 1024.0
 EPSILON = 1e-5
 ATTENTION_SCALE = 1.35
 """Times 1/sqrt(head size): normalised queries and keys have a fixed length, so attention may look a little closer."""
+
+
+Drop = Callable[[Tensor], Tensor]
+"""What is done to a tensor so that a network does not learn its data by heart."""
+
+
+def keep(x: Tensor) -> Tensor:
+    """``x`` as it is."""
+    return x
+
+
+def dropout(share: float, seed: int, device: torch.device) -> Drop:
+    """Zero a ``share`` of every tensor and enlarge the rest to match, by the random numbers that ``seed`` fixes.
+
+    Source: Srivastava et al. 2014, "Dropout".
+    """
+    if share <= 0:
+        return keep
+    generator = torch.Generator(device).manual_seed(seed)
+
+    def drop(x: Tensor) -> Tensor:
+        kept = torch.empty_like(x).bernoulli_(1 - share, generator=generator)
+        return x * kept.div_(1 - share)
+
+    return drop
 
 
 def norm(x: Tensor) -> Tensor:
@@ -73,12 +99,11 @@ class Block(nn.Module):
     The matrices that write to the stream begin at zero, so that a new block does nothing.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         if width % heads or width // heads % 4:
             raise ValueError(f"a width of {width} does not split into {heads} heads of a multiple of 4")
         self.heads = heads
-        self.dropout = dropout
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
         self.up = nn.Linear(width, 4 * width, bias=False)
@@ -89,11 +114,15 @@ class Block(nn.Module):
         for layer in (self.out, self.down):
             nn.init.zeros_(layer.weight)
 
-    def forward(self, x: Tensor, first: Tensor, values: Tensor | None, turns: Tensor) -> Tensor:
-        """The stream [B, T, W] after this block; ``first`` is the first embedding, ``values`` [B, T, W] add to attention's."""
+    def forward(self, x: Tensor, first: Tensor, values: Tensor | None, turns: Tensor, drop: Drop = keep) -> Tensor:
+        """The stream [B, T, W] after this block.
+
+        ``first`` is the first embedding, ``values`` [B, T, W] are added to those of attention, ``drop`` is applied to what is
+        added to the stream.
+        """
         x = self.mix[0] * x + self.mix[1] * first
-        x = x + self._drop(self._attend(norm(x), values, turns))
-        return x + self._drop(self.down(squared_relu(self.up(norm(x)))))
+        x = x + drop(self._attend(norm(x), values, turns))
+        return x + drop(self.down(squared_relu(self.up(norm(x)))))
 
     def _attend(self, x: Tensor, values: Tensor | None, turns: Tensor) -> Tensor:
         batch, length, width = x.shape
@@ -110,6 +139,3 @@ class Block(nn.Module):
         )  # fmt: skip
         mixed: Tensor = self.out(seen.transpose(1, 2).reshape(batch, length, width))
         return mixed
-
-    def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training) if self.dropout else x

@@ -16,6 +16,7 @@ class Average:
     """A copy of the task's ``averaged`` modules that follows them slowly."""
 
     def __init__(self, task: Task) -> None:
+        self._behind = False
         self.modules = {name: copy.deepcopy(module).requires_grad_(False) for name, module in task.averaged.items()}
         self._pairs = [
             (mine, own)
@@ -31,7 +32,11 @@ class Average:
     @torch.no_grad()
     def update(self, items: int, half_life: float) -> None:
         """Move towards the present weights as much as ``items`` more items ask for; a half-life of 0 copies."""
-        kept = 0.5 ** (items / half_life) if half_life > 0 else 0.0
+        if half_life <= 0:
+            self._behind = True  # a copy is made when somebody looks: in small networks copying costs as much as learning
+            return
+        kept = 0.5 ** (items / half_life)
+        self._catch_up()
         if self._pairs:
             mine, own = zip(*self._pairs, strict=True)
             torch._foreach_lerp_(list(mine), list(own), 1.0 - kept)
@@ -40,11 +45,13 @@ class Average:
 
     def tensors(self) -> dict[str, Tensor]:
         """Every averaged tensor by ``module.name``."""
+        self._catch_up()
         return flat(self.modules)
 
     @contextlib.contextmanager
     def in_place(self, task: Task) -> Iterator[None]:
         """Put the averaged weights into the task, in evaluation mode, and give the others back afterwards."""
+        self._catch_up()
         training = task.training
         self._swap()
         task.eval()
@@ -53,6 +60,14 @@ class Average:
         finally:
             task.train(training)
             self._swap()
+
+    @torch.no_grad()
+    def _catch_up(self) -> None:
+        """Copy the weights that were not averaged because the half-life was 0."""
+        if self._behind:
+            self._behind = False
+            for mine, own in (*self._pairs, *self._buffers):
+                mine.copy_(own)
 
     def _swap(self) -> None:
         for mine, own in (*self._pairs, *self._buffers):

@@ -240,14 +240,21 @@ class Stage:
     def _preview_due(self, last: bool) -> bool:
         if self.options.previews == 0 and not self.goal:
             return False
+        return last or self._looks() > self.clock.shown
+
+    def _looks(self) -> int:
+        """How many previews should have been made by now, besides the first."""
         count = self.options.previews or 20
-        return last or int(count * self.clock.step * self.size / max(1, self.clock.total)) > self.clock.shown
+        if (cost := self.task.look_cost(self.size)) > 0:
+            # Looking takes a twentieth of the time, or a fifth where a goal waits for it; a pure function of the plan.
+            share = 0.2 if self.goal else 0.05
+            count = max(1, min(count, int(share * self.clock.total / self.size / cost)))
+        return int(count * self.clock.step * self.size / max(1, self.clock.total))
 
     def _look(self) -> bool:
         """Write a preview, measure, keep the best model; True when the goal is reached or patience has run out."""
         clock = self.clock
-        count = self.options.previews or 20
-        clock.shown = int(count * clock.step * self.size / max(1, clock.total))
+        clock.shown = self._looks()
         over = [0.0]
         if self.processes.first:
             with self.stepper.average.in_place(self.task):
@@ -317,7 +324,10 @@ class Stage:
     def _calibrate(self) -> Choice:
         """Measure a few steps of every format that is open on copies of the task; the task itself is not touched."""
         device = self.processes.device
-        choices = candidates(self.options.precision, self.options.memory_format, device)
+        layouts = self.options.memory_format
+        if layouts == "auto" and all(parameter.ndim < 4 for parameter in self.task.parameters()):
+            layouts = "contiguous"  # only weights of pictures and clips have another layout
+        choices = candidates(self.options.precision, layouts, device)
         self.choice = choices[0]
         data = self._load(0)
 

@@ -49,10 +49,12 @@ def save_trained(
     tensors: dict[str, Tensor] = {}
     network: dict[str, Any] = {}
     defaults: dict[str, Any] = {}
+    files: dict[str, bytes] = {}
     for task in tasks:
         tensors |= flat({**task.averaged, **task.kept})
         network |= task.network
         defaults |= task.generate_defaults
+        files |= task.files
     tensors |= average.tensors()
     dtype = DTYPES[run.options.weights]
     stored = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
@@ -66,7 +68,7 @@ def save_trained(
         data=_data(dataset),
         scores=scores,
     )
-    return save_model(run.folder / folder, config, stored, card(config))
+    return save_model(run.folder / folder, config, stored, card(config), files)
 
 
 def card(config: Config) -> str:

@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from artgen.artwork import Artwork, Image, Video
+from artgen.artwork import Artwork, Image, Text, Video
 from artgen.files import sentences, write_atomically
 
 METRICS = "metrics.jsonl"
@@ -44,13 +44,15 @@ class Record:
     def previews(self, step: int, items: int, works: Iterable[Artwork]) -> None:
         """Write previews as ``previews/<items>.png`` (or another ending), and to TensorBoard."""
         for number, work in enumerate(works):
-            ending = ".png" if isinstance(work, Image) else ".gif"
+            ending = {"image": ".png", "text": ".txt"}.get(work.modality, ".gif")
             suffix = f"-{number + 1}" if number else ""
             work.save(self.folder / PREVIEWS / f"{items:010d}{suffix}{ending}", overwrite=True)
             if isinstance(work, Image):
                 self._events.add_image("preview", work.pixels, step, dataformats="HWC")
             elif isinstance(work, Video):
                 self._events.add_image("preview", np.concatenate(list(work.frames[:8]), 1), step, dataformats="HWC")
+            elif isinstance(work, Text):
+                self._events.add_text("preview", work.characters, step)
 
     def close(self) -> None:
         """Flush and close the files."""

@@ -87,7 +87,7 @@ class Task(nn.Module):
 
     ``phases`` are updated in order in every step. ``averaged`` modules get an exponential moving average, which becomes
     the model; ``kept`` modules go into the model as they are. ``network`` is what ``Backend.build`` takes to construct them
-    again. ``metrics`` names what :meth:`measure` can measure and which way is better; the first is the default.
+    again, ``files`` what else belongs to the model (a tokenizer), by name. ``metrics`` names what :meth:`measure` can measure and which way is better; the first is the default.
     Of several stages, ``share`` is this one's part of the budget.
     """
 
@@ -99,6 +99,7 @@ class Task(nn.Module):
     network: dict[str, Any]
     metrics: ClassVar[dict[str, Literal["lower", "higher"]]] = {}
     generate_defaults: ClassVar[dict[str, Any]] = {}
+    files: ClassVar[dict[str, bytes]] = {}
 
     def begin(self, dataset: Dataset, earlier: Sequence[Task]) -> None:
         """Called once before the stage starts, with the finished stages before it."""
@@ -119,6 +120,10 @@ class Task(nn.Module):
 
     def half_life(self, position: Position) -> float:
         """Items over which the averaged weights forget half; 0 copies the weights."""
+        return 0.0
+
+    def look_cost(self, size: int) -> float:
+        """About how many steps of a batch of ``size`` one preview with its measures costs; 0 where that does not matter."""
         return 0.0
 
     def preview(self, dataset: Dataset) -> Iterator[Artwork]:

@@ -12,6 +12,6 @@ SHAPE = ("vocabulary", "layers", "heads", "width", "context", "pairs", "values",
 """The entries of ``network`` that shape the weights; the others say how text is read."""
 
 
-def build(config: dict[str, Any], dropout: float = 0.0) -> nn.ModuleDict:
+def build(config: dict[str, Any]) -> nn.ModuleDict:
     """A module with ``writer`` as the config describes it."""
-    return nn.ModuleDict({"writer": Writer(**{name: config[name] for name in SHAPE}, dropout=dropout)})
+    return nn.ModuleDict({"writer": Writer(**{name: config[name] for name in SHAPE})})

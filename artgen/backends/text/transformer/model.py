@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from artgen.nn.transformer import Block, norm, rotary
+from artgen.nn.transformer import Block, Drop, keep, norm, rotary
 
 LOGIT_CAP = 15.0
 PAIR_HASH = (1000003, 8191)
@@ -34,14 +34,13 @@ class Writer(nn.Module):
         pairs: int,
         values: bool = True,
         tied: bool = False,
-        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.vocabulary, self.context = vocabulary, context
         self.embedding = nn.Embedding(vocabulary, width)
         self.pair = nn.Embedding(pairs, width) if pairs else None
         self.values = nn.ModuleList(nn.Embedding(vocabulary, width) for _ in range(layers if values else 0))
-        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.head = None if tied else nn.Linear(width, vocabulary, bias=False)
         self._start(width)
         self.register_buffer("turns", rotary(context, width // heads), persistent=False)
@@ -55,7 +54,7 @@ class Writer(nn.Module):
         if self.head is not None:
             nn.init.zeros_(self.head.weight)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, drop: Drop = keep) -> Tensor:
         """Logits [B, T, vocabulary] between -15 and 15 for ``tokens`` int64 [B, T], T at most the context.
 
         ``x = norm(embedding[token] + pair[row(before, token)])``, blocks, ``15 tanh(head(norm(x)) / 15)``.
@@ -64,10 +63,10 @@ class Writer(nn.Module):
         x = self.embedding(tokens)
         if self.pair is not None:
             x = x + self.pair(self.rows(tokens))
-        x = first = norm(x)
+        x = first = drop(norm(x))
         for number, block in enumerate(self.blocks):
             values = self.values[number](tokens) if len(self.values) else None
-            x = block(x, first, values, self.turns[:length])
+            x = block(x, first, values, self.turns[:length], drop)
         head = self.embedding if self.head is None else self.head
         logits = nn.functional.linear(norm(x), head.weight)
         return LOGIT_CAP * torch.tanh(logits / LOGIT_CAP)

@@ -1,0 +1,92 @@
+"""``text.transformer``: a decoder-only Transformer over characters or byte pairs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from artgen.artwork import Artwork
+from artgen.backend import SILENT, Backend, Progress, Score, TrainOptions
+from artgen.media import prepare_text
+from artgen.options import Meta, Options
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from artgen.dataset import Dataset
+    from artgen.model import Model
+    from artgen.training.run import Run
+    from artgen.training.task import Task
+
+
+class Transformer(Backend):
+    """A causal Transformer with rotary positions, pair and value embeddings, that can also fill gaps."""
+
+    modality: ClassVar[str] = "text"
+    name: ClassVar[str] = "transformer"
+    summary: ClassVar[str] = "Decoder-only Transformer: learns your texts in a minute on a laptop, in any script."
+    source: ClassVar[str] = "Vaswani et al. 2017, 'Attention is all you need'; the modded-nanogpt records of 2024 to 2026"
+
+    Prepare: ClassVar[type[Options]] = prepare_text.Prepare
+
+    class Train(TrainOptions):
+        """Options of ``train``."""
+
+        batch_size: Annotated[
+            int, Meta(ge=0, le=65536, description="Windows per step, over all processes; 0: by preset.", extra={"unit": "items"})
+        ] = 0
+        preset: Annotated[
+            Literal["auto", "sketch", "standard", "large"],
+            Meta(
+                description="Size of the network: sketch for minutes on a CPU, standard for hours, large for a GPU; "
+                "auto by the budget and the size of the text."
+            ),
+        ] = "auto"
+        from_: Annotated[
+            str | None, Meta(description="Go on from this model (a folder, a run or a starter) with its tokenizer: fine-tuning.")
+        ] = None
+        context: Annotated[
+            int | None, Meta(ge=16, le=65536, description="Tokens the network sees; by preset.", extra={"unit": "tokens"})
+        ] = None
+        fim: Annotated[
+            float, Meta(ge=0, le=0.9, description="Share of windows laid out for filling gaps; 0 for a model that cannot infill.")
+        ] = 0.1
+        dropout: Annotated[
+            float | None, Meta(ge=0, lt=1, description="Share of activations left out while learning; by preset when not given.")
+        ] = None
+        weight_decay: Annotated[
+            float | None, Meta(ge=0, le=10, description="Pull of matrices towards zero; by preset when not given.")
+        ] = None
+        learning_rate: Annotated[
+            float | None, Meta(gt=0, le=1, description="Learning rate at its highest; by preset when not given.")
+        ] = None
+
+    def prepare(self, sources: Sequence[str | Path], folder: Path, options: Any, progress: Progress = SILENT) -> Dataset:
+        """Encode texts into a dataset that every text backend can train on."""
+        return prepare_text.prepare(sources, folder, options, progress)
+
+    def build(self, config: dict[str, Any]) -> nn.Module:
+        """The network, as :mod:`.build` makes it."""
+        from artgen.backends.text.transformer.build import build
+
+        return build(config)
+
+    def task(self, dataset: Dataset, options: Any) -> Task:
+        """Next-token prediction, by the recipe that options and text ask for."""
+        from artgen.backends.text.transformer.settle import make_task, settled
+
+        return make_task(dataset, options, settled(dataset, options))
+
+    def train(self, dataset: Dataset, run: Run, options: Any, progress: Progress = SILENT) -> Model:
+        """Settle the recipe (a run that goes on keeps its own), then train in the shared loop."""
+        from artgen.backends.text.transformer.settle import make_task, recall
+        from artgen.training import fit, seeded
+
+        plan = recall(run, dataset, options)
+        options = options.replace(batch_size=plan.batch)
+        with seeded(options.seed):
+            task = make_task(dataset, options, plan)
+        progress.say(task.describe())
+        return fit(task, dataset, dataclasses.replace(run, options=options), progress)

@@ -1,0 +1,108 @@
+"""How large the network is and how it learns, from one dial, the budget and the size of the text."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from artgen.errors import DatasetError
+
+if TYPE_CHECKING:
+    from artgen.backends.text.transformer.backend import Transformer
+
+Preset = Literal["sketch", "standard", "large"]
+
+LEAST_CONTEXT = 16
+EXACT_PAIRS = 8192
+"""Up to so many pairs of tokens each has a row of its own; above, they share as many rows by a hash."""
+
+FULL_TABLES = 2048
+"""Up to this vocabulary the head and the value embeddings have tables of their own."""
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about a training that the options left open.
+
+    ``context`` is in tokens, ``batch`` in windows of it; training begins with windows cut to ``first_context``.
+    ``learning_rate`` is that of the matrices while it is held.
+    """
+
+    layers: int
+    heads: int
+    width: int
+    context: int
+    first_context: int
+    batch: int
+    learning_rate: float
+    dropout: float
+    weight_decay: float
+
+
+BRIEF = Recipe(
+    layers=2, heads=4, width=128, context=64, first_context=64, batch=8, learning_rate=8e-3, dropout=0.0, weight_decay=0.1
+)
+SKETCH = Recipe(
+    layers=3, heads=4, width=128, context=128, first_context=64, batch=8, learning_rate=5e-3, dropout=0.0, weight_decay=0.1
+)
+STANDARD = Recipe(
+    layers=6, heads=4, width=256, context=256, first_context=128, batch=16, learning_rate=2e-3, dropout=0.1, weight_decay=0.1
+)
+LARGE = Recipe(
+    layers=6, heads=8, width=352, context=256, first_context=256, batch=64, learning_rate=1.5e-3, dropout=0.2, weight_decay=0.1
+)
+
+
+def recipe(options: Transformer.Train, tokens: int, minutes: float | None) -> Recipe:
+    """The recipe that ``options`` ask for, on ``tokens`` of text in ``minutes`` (None: a budget that is not of time).
+
+    Raises:
+        DatasetError: the text is shorter than one window of the context.
+    """
+    preset = chosen(options.preset, tokens, minutes)
+    found = {"sketch": SKETCH, "standard": STANDARD, "large": LARGE}[preset]
+    if preset == "sketch" and minutes is not None and minutes < 0.4:
+        found = BRIEF
+    context = options.context or found.context
+    if tokens < context + 2:
+        if options.context or tokens < LEAST_CONTEXT + 2:
+            least = f"give --context {fitting(tokens)} or less, or more text" if tokens > LEAST_CONTEXT + 1 else "give more text"
+            raise DatasetError(f"{tokens} tokens to train on are too few for a context of {context}; {least}")
+        context = fitting(tokens)
+    changes: dict[str, Any] = {"context": context, "first_context": math.gcd(found.first_context, context)}
+    if options.batch_size:
+        changes["batch"] = options.batch_size
+    for name in ("learning_rate", "dropout", "weight_decay"):
+        if (value := getattr(options, name)) is not None:
+            changes[name] = value
+    return msgspec.structs.replace(found, **changes)
+
+
+def chosen(preset: Literal["auto", "sketch", "standard", "large"], tokens: int, minutes: float | None) -> Preset:
+    """The preset for so many tokens and minutes where ``auto`` leaves it open: no larger than time or text can fill."""
+    if preset != "auto":
+        return preset
+    if minutes is None or minutes < 8 or tokens < 300_000:
+        return "sketch"
+    return "standard"
+
+
+def fitting(tokens: int) -> int:
+    """The longest context, a power of two, of which a text of ``tokens`` has at least four windows (or else one)."""
+    return 2 ** max(4, int(math.log2(max(1, tokens // 4))))
+
+
+def network(plan: Recipe, vocabulary: int, fim: float) -> dict[str, Any]:
+    """The ``network`` part of config.json; ``fim`` is the share of windows that taught it to fill gaps."""
+    return {
+        "vocabulary": vocabulary,
+        "layers": plan.layers,
+        "heads": plan.heads,
+        "width": plan.width,
+        "context": plan.context,
+        "pairs": vocabulary**2 if vocabulary**2 <= EXACT_PAIRS else EXACT_PAIRS,
+        "values": vocabulary <= FULL_TABLES,
+        "tied": vocabulary > FULL_TABLES,
+        "fim": fim,
+    }

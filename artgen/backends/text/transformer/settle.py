@@ -1,0 +1,79 @@
+"""From options, text and budget to a recipe, which a run keeps in ``recipe.json``: a resume may have another budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from artgen.backends.text.transformer import presets
+from artgen.backends.text.transformer.presets import Recipe
+from artgen.errors import ModelError, TrainingError
+from artgen.files import write_atomically
+from artgen.model import Model
+from artgen.training.budget import minutes_allowed
+from artgen.training.run import STATE, Run
+from artgen.training.state import generations
+
+if TYPE_CHECKING:
+    from artgen.backends.text.transformer.backend import Transformer
+    from artgen.backends.text.transformer.task import WriterTask
+    from artgen.dataset import Dataset
+
+RECIPE = "recipe.json"
+
+
+def settled(dataset: Dataset, options: Transformer.Train) -> Recipe:
+    """The recipe for ``options``; with ``--from`` the network is that of the model.
+
+    Raises:
+        DatasetError: the text is shorter than one window of the context.
+        ModelError: the model to go on from is missing or of another backend.
+    """
+    start = starting(options)
+    if start is None:
+        return presets.recipe(options, len(dataset), minutes_allowed(options))
+    network = start.config.network
+    shape = {name: network[name] for name in ("layers", "heads", "width", "context")}
+    found = presets.recipe(options.replace(context=shape["context"]), len(dataset), minutes_allowed(options))
+    return msgspec.structs.replace(found, **shape, first_context=shape["context"])
+
+
+def recall(run: Run, dataset: Dataset, options: Transformer.Train) -> Recipe:
+    """The recipe of ``run``: the one it began with, or one that is settled and written now.
+
+    Raises:
+        TrainingError: the run goes on, but its recipe is missing or damaged.
+    """
+    path = run.folder / RECIPE
+    if run.resume and generations(run.folder / STATE):
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Recipe)
+        except (OSError, msgspec.DecodeError) as error:
+            raise TrainingError(f"{path}: missing or damaged ({error}); start a new run") from None
+    plan = settled(dataset, options)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(plan), indent=1))
+    return plan
+
+
+def make_task(dataset: Dataset, options: Transformer.Train, plan: Recipe) -> WriterTask:
+    """The task for a recipe, from new weights or those of ``--from``."""
+    from artgen.backends.text.transformer.task import WriterTask
+
+    return WriterTask(dataset, options, plan, starting(options))
+
+
+def starting(options: Transformer.Train) -> Model | None:
+    """The model that ``--from`` names.
+
+    Raises:
+        ModelError: it is missing, or of another backend; or an option asks for a network of another shape.
+    """
+    if options.from_ is None:
+        return None
+    found = Model.open(options.from_)
+    if found.backend != "text.transformer":
+        raise ModelError(f"--from {options.from_}: a model of {found.backend}, not of text.transformer; give one of that")
+    if options.context not in (None, found.config.network["context"]):
+        raise ModelError(f"--from {options.from_}: its context is {found.config.network['context']}; leave --context out")
+    return found
