@@ -63,7 +63,7 @@ class _SquaredReLU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (positive,) = ctx.saved_tensors
+        positive: Tensor = ctx.saved_tensors[0]
         return (gradients[0] * positive).mul_(2)
 
 
@@ -88,7 +88,7 @@ def rotary(positions: int, head: int) -> Tensor:
 
 def rotate(x: Tensor, turns: Tensor) -> Tensor:
     """Turn ``x`` [B, T, heads, head] by :func:`rotary` [T, head / 2]; one multiplication of complex numbers, in fp32."""
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * turns[:, None]).flatten(-2)
 
 

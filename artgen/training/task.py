@@ -87,7 +87,8 @@ class Task(nn.Module):
 
     ``phases`` are updated in order in every step. ``averaged`` modules get an exponential moving average, which becomes
     the model; ``kept`` modules go into the model as they are. ``network`` is what ``Backend.build`` takes to construct them
-    again, ``files`` what else belongs to the model (a tokenizer), by name. ``metrics`` names what :meth:`measure` can measure and which way is better; the first is the default.
+    again, ``files`` is what else belongs to the model (a tokenizer), by name. ``metrics`` names what :meth:`measure` can
+    measure and which way is better; the first is the default.
     Of several stages, ``share`` is this one's part of the budget.
     """
 

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from artgen.artwork import Artwork
 from artgen.backend import SILENT, Backend, Progress, Score, TrainOptions
+from artgen.backends.text.transformer import evaluate as evaluation
+from artgen.backends.text.transformer import modify as modification
+from artgen.backends.text.transformer import sample
 from artgen.media import prepare_text
 from artgen.options import Meta, Options
 
@@ -30,6 +33,7 @@ class Transformer(Backend):
     source: ClassVar[str] = "Vaswani et al. 2017, 'Attention is all you need'; the modded-nanogpt records of 2024 to 2026"
 
     Prepare: ClassVar[type[Options]] = prepare_text.Prepare
+    Evaluate: ClassVar[type[Options]] = evaluation.Evaluate
 
     class Train(TrainOptions):
         """Options of ``train``."""
@@ -63,6 +67,9 @@ class Transformer(Backend):
             float | None, Meta(gt=0, le=1, description="Learning rate at its highest; by preset when not given.")
         ] = None
 
+    Generate: ClassVar[type[Options]] = sample.Generate
+    Modify: ClassVar[type[Options]] = modification.Modify
+
     def prepare(self, sources: Sequence[str | Path], folder: Path, options: Any, progress: Progress = SILENT) -> Dataset:
         """Encode texts into a dataset that every text backend can train on."""
         return prepare_text.prepare(sources, folder, options, progress)
@@ -90,3 +97,17 @@ class Transformer(Backend):
             task = make_task(dataset, options, plan)
         progress.say(task.describe())
         return fit(task, dataset, dataclasses.replace(run, options=options), progress)
+
+    def generate(self, model: Model, seeds: Sequence[int], options: Any, progress: Progress = SILENT) -> Iterator[Artwork]:
+        """One text a seed."""
+        return sample.generate(self, model, seeds, options, progress)
+
+    def modify(
+        self, model: Model, artworks: Iterable[Artwork], seeds: Sequence[int], options: Any, progress: Progress = SILENT
+    ) -> Iterator[Artwork]:
+        """Continue each text, fill its gap, rewrite it, or lead from it to another."""
+        return modification.modify(self, model, artworks, seeds, options, progress)
+
+    def evaluate(self, model: Model, dataset: Dataset, options: Any, progress: Progress = SILENT) -> dict[str, Score]:
+        """The loss of held-out text, and what the model writes against it."""
+        return evaluation.evaluate(self, model, dataset, options, progress)

@@ -89,8 +89,8 @@ def chosen(preset: Literal["auto", "sketch", "standard", "large"], tokens: int, 
 
 
 def fitting(tokens: int) -> int:
-    """The longest context, a power of two, of which a text of ``tokens`` has at least four windows (or else one)."""
-    return 2 ** max(4, int(math.log2(max(1, tokens // 4))))
+    """The longest context, a power of two and at least 16, of which a text of ``tokens`` has four windows."""
+    return 1 << max(4, int(math.log2(max(1, tokens // 4))))
 
 
 def network(plan: Recipe, vocabulary: int, fim: float) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def network(plan: Recipe, vocabulary: int, fim: float) -> dict[str, Any]:
         "heads": plan.heads,
         "width": plan.width,
         "context": plan.context,
-        "pairs": vocabulary**2 if vocabulary**2 <= EXACT_PAIRS else EXACT_PAIRS,
+        "pairs": min(vocabulary**2, EXACT_PAIRS),
         "values": vocabulary <= FULL_TABLES,
         "tied": vocabulary > FULL_TABLES,
         "fim": fim,

@@ -118,7 +118,7 @@ class WriterTask(Task):
 
     def look_cost(self, size: int) -> float:
         """An evaluation in steps: reading costs a third of learning."""
-        return len(self.held) / (3 * size * self.network["context"])
+        return len(self.held) / (3.0 * size * int(self.network["context"]))
 
     @torch.no_grad()
     def measure(self, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
@@ -130,10 +130,10 @@ class WriterTask(Task):
         held = torch.from_numpy(self.held.astype(np.int64))
         whole = (len(held) - 1) // context * context
         rows = max(1, CHUNK // context)
-        windows = zip(held[:whole].view(-1, context).split(rows), held[1 : whole + 1].view(-1, context).split(rows), strict=True)
+        given, wanted = (torch.split(part.view(-1, context), rows) for part in (held[:whole], held[1 : whole + 1]))
         rest = [(held[None, whole:-1], held[None, whole + 1 :])] if whole < len(held) - 1 else []
         total = 0.0
-        for before, after in (*windows, *rest):
+        for before, after in (*zip(given, wanted, strict=True), *rest):
             logits = self.writer(before.to(device)).flatten(0, 1).float()
             total += F.cross_entropy(logits, after.to(device).flatten(), reduction="sum").item()
         characters, size = self.tokenizer.units(self.held[1:])
@@ -199,7 +199,8 @@ def _take(writer: Writer, model: Model) -> None:
     try:
         writer.load_state_dict(tensors)
     except RuntimeError as error:
-        raise ModelError(f"{model.folder}: config.json and weights do not belong together ({str(error).splitlines()[-1].strip()})") from None  # fmt: skip
+        reason = str(error).splitlines()[-1].strip()
+        raise ModelError(f"{model.folder}: config.json and weights do not belong together ({reason})") from None
 
 
 def _adam(names: Sequence[str], weight_decay: float) -> Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]:
