@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from artgen import discovery, quarantine
 from artgen.errors import ArtgenError, SourceError, UnusableBackendError, UsageError
 from artgen.files import free_name, write_atomically
+from artgen.media import audio as audio_media
 from artgen.media import image as image_media
 from artgen.media import text as text_media
 from artgen.media import video as video_media
@@ -30,7 +32,7 @@ OWN_MODALITIES = ("image", "audio", "text", "video")
 
 @dataclass(eq=False)
 class Artwork:
-    """Base of every kind of work: :class:`Image`, :class:`Video`, :class:`Text`, and what plugins add.
+    """Base of every kind of work: :class:`Image`, :class:`Audio`, :class:`Text`, :class:`Video`, and what plugins add.
 
     A plugin that adds a modality subclasses it, sets ``modality`` and ``endings`` (the default one first), implements
     :meth:`numpy`, :meth:`encode` and :meth:`decode`, and names the class in the entry-point group ``artgen.modalities``.
@@ -140,6 +142,89 @@ class Video(Artwork):
         return video_media.html(self.frames, self.fps)
 
 
+class Audio(Artwork):
+    """A sound: ``samples`` float32 [N, C], full scale from -1 to 1, at ``rate`` Hz.
+
+    The samples may be there, or be made when they are asked for: see :meth:`stream`.
+    """
+
+    modality: ClassVar[str] = "audio"
+    endings: ClassVar[tuple[str, ...]] = (".wav", ".flac", ".ogg")
+
+    def __init__(
+        self,
+        samples: NDArray[np.float32],
+        rate: int,
+        *,
+        recipe: Recipe | None = None,
+        seeds: tuple[int, ...] = (),
+        name: str = "",
+    ) -> None:
+        super().__init__(recipe=recipe, seeds=seeds, name=name)
+        if samples.ndim != 2:
+            raise UsageError(f"the samples of a sound are an array [samples, channels], not one of shape {list(samples.shape)}")
+        self._samples: NDArray[np.float32] | None = samples
+        self._make: Callable[[], Iterable[NDArray[np.float32]]] | None = None
+        self.rate = rate
+        self.channels = samples.shape[1]
+
+    @classmethod
+    def stream(
+        cls, make: Callable[[], Iterable[NDArray[np.float32]]], rate: int, channels: int = 1, *, seeds: tuple[int, ...] = ()
+    ) -> Self:
+        """A sound of any length whose blocks float32 [n, C] ``make`` gives, the same ones on each call, when they are needed.
+
+        Saving writes them as they come, in constant memory; ``samples`` makes and keeps all of them.
+        """
+        work = cls(np.zeros((0, channels), np.float32), rate, seeds=seeds)
+        work._samples, work._make = None, make
+        return work
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """All samples, float32 [N, C]."""
+        if self._samples is None:
+            self._samples = np.concatenate([np.zeros((0, self.channels), np.float32), *self.blocks()])
+        return self._samples
+
+    @property
+    def seconds(self) -> float:
+        """How long it is; a sound that is not made yet is made for it."""
+        return len(self.samples) / self.rate
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """The samples in blocks [n, C], made now where they are not there."""
+        if self._samples is None and self._make is not None:
+            yield from self._make()
+        elif self._samples is not None:
+            yield from (self._samples[start : start + 2**16] for start in range(0, len(self._samples), 2**16))
+
+    def numpy(self) -> NDArray[np.float32]:
+        """The samples, float32 [N, C]."""
+        return self.samples
+
+    def encode(self, path: Path, text: str, mark: str) -> None:
+        """Write WAV or FLAC of 16 bits, or Ogg Vorbis, by the ending of ``path``."""
+        audio_media.encode(self.blocks(), self.rate, self.channels, path, text, mark)
+
+    @classmethod
+    def decode(cls, path: Path) -> Self:
+        """The sound of a file, or of a clip."""
+        return cls(*audio_media.decode(path))
+
+    @classmethod
+    def read_text(cls, path: Path) -> str | None:
+        """The recipe text that a sound file carries, or None."""
+        return audio_media.read_text(path)
+
+    def facts(self) -> dict[str, Any]:
+        """Its seconds, rate, channels, peak and loudness."""
+        return audio_media.measured(self.blocks(), self.rate, self.channels)
+
+    def _repr_html_(self) -> str:
+        return audio_media.html(self.samples, self.rate)
+
+
 @dataclass(eq=False)
 class Text(Artwork):
     """A text: its ``characters``, and where a model wrote it the ``tokens`` with their ``log_probabilities`` (natural).
@@ -211,7 +296,7 @@ def kind(modality: str) -> type[Artwork]:
         UnusableBackendError: the plugin that adds it cannot be imported or names something else.
         UsageError: there is no such modality.
     """
-    own = {cls.modality: cls for cls in (Image, Text, Video)}
+    own: dict[str, type[Artwork]] = {cls.modality: cls for cls in (Image, Audio, Text, Video)}
     if modality in own:
         return own[modality]
     for distribution, point in discovery.points(discovery.MODALITIES):
@@ -248,7 +333,7 @@ def _given(cls: type) -> set[str]:
 def _added_by_ending(path: Path) -> type[Artwork] | None:
     """The plugin's class for a file whose ending is none of artgen's own; a plugin that cannot be used is passed over."""
     ending = path.suffix.lower()
-    if not ending or ending in (*Image.endings, *Text.endings, *Video.endings):
+    if not ending or ending in (*Image.endings, *audio_media.ENDINGS, *Text.endings, *Video.endings):
         return None
     for _, point in discovery.points(discovery.MODALITIES):
         try:
@@ -261,9 +346,10 @@ def _added_by_ending(path: Path) -> type[Artwork] | None:
 
 
 def open_artwork(path: str | os.PathLike[str], modality: str | None = None) -> Artwork:
-    """Open a picture, a clip, a text or a work of a plugin's modality, with its recipe when it carries one.
+    """Open a picture, a sound, a clip, a text or a work of a plugin's modality, with its recipe when it carries one.
 
-    The content tells what it is; ``modality`` helps where the files of a plugin end like others.
+    The content tells what it is; ``modality`` helps where the files of a plugin end like others, and ``audio`` takes the sound of
+    a clip.
 
     Raises:
         SourceError: there is no such file, or it is none of these.
@@ -275,6 +361,9 @@ def open_artwork(path: str | os.PathLike[str], modality: str | None = None) -> A
         work, text = added.decode(path), added.read_text(path)
         work.recipe, work.name = read_json(text) if text else None, path.name
         return work
+    if _is_audio(path) or (modality == "audio" and video_media.is_video(path)):
+        samples, rate = audio_media.decode(path)
+        return Audio(samples, rate, recipe=read_recipe(path), name=path.name)
     if _is_text(path):
         return Text(text_media.decode(path), recipe=read_recipe(path), name=path.name)
     if video_media.is_video(path):
@@ -295,6 +384,8 @@ def read_text(path: str | os.PathLike[str], modality: str | None = None) -> str 
     path = Path(path)
     if (added := _added_kind(path, modality)) is not None:
         return added.read_text(path)
+    if _is_audio(path):
+        return audio_media.read_text(path)
     return text_media.read_text(path) if _is_text(path) else video_media.read_text(path)
 
 
@@ -302,6 +393,11 @@ def write_sidecar(path: Path, text: str, mark: str) -> None:
     """Write the recipe ``text`` (or at least the ``mark``) beside a work whose format has no place for it, as ``NAME.json``."""
     if text or mark:
         write_atomically(path.with_name(f"{path.name}.json"), (text or json.dumps({"mark": mark})).encode())
+
+
+def _is_audio(path: Path) -> bool:
+    """Whether a file is a sound by its content, or named as one: words or a picture in such a file are a damaged sound."""
+    return audio_media.is_sound(path) or path.suffix.lower() in audio_media.ENDINGS
 
 
 def _is_text(path: Path) -> bool:

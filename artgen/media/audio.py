@@ -1,0 +1,399 @@
+"""Sounds: any file that libsndfile or FFmpeg reads to samples, in blocks or whole; samples to files are in :mod:`.audio_files`.
+
+Samples are float32 [N, C], full scale from -1 to 1. Files are read in blocks, so that a recording of hours needs little memory.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import math
+import struct
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artgen.errors import SourceError
+from artgen.media import audio_files
+from artgen.media.audio_files import AudioWriter, chunks_of_wave, encode, from_pcm, read_mark, read_marks, read_text, to_pcm
+from artgen.media.loudness import Meter, to_db
+
+__all__ = [
+    "ENDINGS", "AudioWriter", "Reading", "Samples", "convert", "decode", "encode", "from_pcm", "html", "is_sound", "measured",
+    "mix", "opened", "read_mark", "read_marks", "read_text", "resample", "to_pcm",
+]  # fmt: skip
+
+Samples = NDArray[np.float32]
+"""Samples float32 [N, C], full scale from -1 to 1."""
+
+ENDINGS = frozenset(
+    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".m4a", ".m4b", ".aac", ".wma", ".au",
+     ".caf", ".w64", ".rf64"}
+)  # fmt: skip
+"""Endings by which a file says that it is a sound; what it is, its content tells."""
+
+MOST_VALUES = 2**28
+"""Samples times channels of the longest sound that is opened as one work: 1 GB, or 100 minutes of 44.1 kHz mono."""
+
+RATES = (1_000, 768_000)
+"""Samples a second that are read."""
+
+MOST_CHANNELS = 32
+_BLOCK = 2**16
+_HTML_LIMIT = 8 * 2**20
+_GIVE = "give a sound such as WAV, FLAC, Ogg, MP3 or AIFF"
+_VIDEO_IN_OGG = (b"theora", b"BBCD\0", b"\x01video")
+# What libsndfile knows only in part, and FFmpeg may read whole: other codecs inside WAV, Ogg and AIFF, and plain AAC.
+_SECOND_CHANCE = (b"RIFF", b"OggS", b"FORM", b"\xff\xf1", b"\xff\xf9", b"caff\0")
+_ASF = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
+
+
+@dataclass
+class Reading:
+    """An opened sound: ``rate`` in Hz, ``channels``, and ``frames`` where the file says how many (it may be wrong).
+
+    ``format`` names the kind of file. ``remarks`` fill while :meth:`blocks` are read: what was odd and what was made of it.
+    """
+
+    name: str
+    rate: int
+    channels: int
+    frames: int | None
+    format: str
+    source: Callable[[], Iterator[Samples]]
+    remarks: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def blocks(self) -> Iterator[Samples]:
+        """The samples [N, C] one block after the other; numbers that are not finite become silence.
+
+        Raises:
+            SourceError: the file holds no sound, or is damaged.
+        """
+        broken = 0
+        for block in self.source():
+            if not len(block):
+                continue
+            self.count += len(block)
+            # Their sum is finite only if all are; as cheap as it gets, since nearly every block is sound.
+            if not np.isfinite(block.sum(dtype=np.float64)):
+                wrong = ~np.isfinite(block)
+                broken += int(wrong.sum())
+                block = np.where(wrong, np.float32(0), block)  # noqa: PLW2901 - the block of the file may be read-only
+            yield block
+        if not self.count:
+            raise SourceError(f"{self.name}: holds no sound, only a header; replace the file or leave it out")
+        if broken:
+            self.remarks.append(f"{broken} samples that are not finite numbers became silence")
+
+
+@contextlib.contextmanager
+def opened(source: str | Path | bytes, *, name: str = "") -> Iterator[Reading]:
+    """Open a sound, or the first sound of a clip, to read it block by block; ``name`` stands in messages.
+
+    Raises:
+        SourceError: no such file, no sound, damaged, or with a rate or number of channels that is not read.
+    """
+    label = name or ("the sound" if isinstance(source, bytes) else str(source))
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(io.BytesIO(source) if isinstance(source, bytes) else _open(Path(source), label))
+        head = file.read(4096)
+        file.seek(0)
+        if not head:
+            raise SourceError(f"{label}: the file is empty; {_GIVE}")
+        if _is_clip(head):
+            reading = stack.enter_context(_with_ffmpeg(file, label))
+        else:
+            reading = _with_sndfile(stack, source, file, head, label)
+        low, high = RATES
+        if not low <= reading.rate <= high:
+            raise SourceError(f"{label}: {reading.rate} samples a second, {low} to {high} are read; write the file anew")
+        if not 1 <= reading.channels <= MOST_CHANNELS:
+            raise SourceError(f"{label}: {reading.channels} channels, 1 to {MOST_CHANNELS} are read; mix it down first")
+        yield reading
+
+
+def decode(
+    path: str | Path | bytes, *, rate: int | None = None, channels: int | None = None, name: str = "", most: int = MOST_VALUES
+) -> tuple[Samples, int]:
+    """All samples [N, C] of a sound and their rate in Hz; ``rate`` and ``channels`` say what to make of it.
+
+    A sound over full scale (float files may be, and lossy ones a little) is turned down as a whole, so that it is not clipped.
+
+    Raises:
+        SourceError: the file is missing, no sound, damaged, or longer than ``most`` samples over all channels.
+    """
+    with opened(path, name=name) as reading:
+        rate, channels = rate or reading.rate, channels or reading.channels
+        expected = round((reading.frames or 0) * rate / reading.rate)
+        limit = most // channels
+        if expected > limit:
+            raise _too_long(reading.name, expected / rate, limit / rate)
+        made = np.empty((max(expected, 1), channels), np.float32)
+        count = 0
+        for block in convert(reading, rate, channels):
+            if count + len(block) > limit:
+                raise _too_long(reading.name, None, limit / rate)
+            if count + len(block) > len(made):
+                # Half as much again each time: copied seldom, and the header rarely lies.
+                made = np.concatenate([made[:count], np.empty((max(len(block), count // 2), channels), np.float32)])
+            made[count : count + len(block)] = block
+            count += len(block)
+    made = made[:count]
+    largest = max(float(made.max(initial=0.0)), -float(made.min(initial=0.0)))
+    if largest > 1:
+        made /= np.float32(largest)
+    return made, rate
+
+
+def is_sound(path: str | Path) -> bool:
+    """Whether a file holds sound and no moving pictures, by its content."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError:
+        return False
+    if _is_wave(head) or head.startswith((b"fLaC\0", b".snd\0", b"caff\0", b"riff\x2e\x91")):
+        return True
+    if head[:4] == b"FORM":
+        return head[8:12] in (b"AIFF", b"AIFC")
+    if head[:4] == b"OggS":
+        return not any(sign in head for sign in _VIDEO_IN_OGG)
+    if head[4:8] == b"ftyp" and head[8:11] in (b"M4A", b"M4B"):
+        return True
+    return _only_sound(path) if _is_clip(head) else _is_mpeg(head)
+
+
+def convert(reading: Reading, rate: int, channels: int) -> Iterator[Samples]:
+    """The blocks of ``reading`` mixed to ``channels`` and resampled to ``rate`` Hz."""
+    mixed = (mix(block, channels) for block in reading.blocks())
+    return _resampled(mixed, reading.rate, rate, channels)
+
+
+def mix(samples: Samples, channels: int) -> Samples:
+    """Samples [N, C] with ``channels`` channels.
+
+    To one: the mean of all; to two: mono goes to both sides; 5.1 and 7.1 as ITU-R BS.775 says (centre and surrounds at -3 dB,
+    the low-frequency channel left out, scaled so that nothing clips); of any other number, those in odd places go left and those
+    in even places right. To one from 5.1 and 7.1: by way of two. To more than two: those there are, then the last repeated.
+    """
+    have = samples.shape[1]
+    if have == channels:
+        return samples
+    if have == 1:
+        return np.repeat(samples, channels, 1)
+    if channels > 2:
+        return samples[:, [min(index, have - 1) for index in range(channels)]]
+    if have not in (6, 8):
+        sides = [samples] if channels == 1 else [samples[:, 0::2], samples[:, 1::2]]
+        return np.stack([side.mean(1, dtype=np.float32) for side in sides], 1)
+    half = np.float32(0.5**0.5)
+    around = [samples[:, 4:have:2].sum(1), samples[:, 5:have:2].sum(1)]
+    whole = 1 + half * (1 + (have - 4) // 2)
+    sides = [(samples[:, side] + half * (samples[:, 2] + around[side])) / whole for side in range(2)]
+    both = np.stack(sides, 1).astype(np.float32)
+    return both if channels == 2 else both.mean(1, keepdims=True, dtype=np.float32)
+
+
+def resample(samples: Samples, rate: int, wanted: int) -> Samples:
+    """Samples [N, C] at ``rate`` Hz as they would be at ``wanted`` Hz."""
+    if rate == wanted or not len(samples):
+        return samples
+    blocks = (samples[start : start + _BLOCK] for start in range(0, len(samples), _BLOCK))
+    return np.concatenate([samples[:0], *_resampled(blocks, rate, wanted, samples.shape[1])])
+
+
+def measured(blocks: Iterable[Samples], rate: int, channels: int) -> dict[str, Any]:
+    """What ``artgen show`` tells of a sound: seconds, rate, channels, peak in dBFS and loudness in LUFS (None for silence)."""
+    meter = Meter(rate, channels)
+    for block in blocks:
+        meter.add(block)
+    peak, loud = to_db(meter.peak), meter.loudness
+    return {
+        "seconds": round(meter.seconds, 3),
+        "rate": rate,
+        "channels": channels,
+        "peak": round(peak, 2) if math.isfinite(peak) else None,
+        "loudness": round(loud, 2) if math.isfinite(loud) else None,
+    }
+
+
+def html(samples: Samples, rate: int) -> str:
+    """An ``<audio>`` tag with the sound inside as FLAC, for notebooks; of a very long sound its beginning."""
+    most = _HTML_LIMIT // (2 * samples.shape[1])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sound.flac"
+        encode(iter([samples[:most]]), rate, samples.shape[1], path, "", "")
+        data = base64.b64encode(path.read_bytes()).decode()
+    note = f"<br>the first {most / rate:.0f} of {len(samples) / rate:.0f} seconds" if len(samples) > most else ""
+    return f'<audio controls src="data:audio/flac;base64,{data}"></audio>{note}'
+
+
+def _resampled(blocks: Iterator[Samples], rate: int, wanted: int, channels: int) -> Iterator[Samples]:
+    if rate == wanted:
+        yield from blocks
+        return
+    import soxr
+
+    stream = soxr.ResampleStream(rate, wanted, channels, dtype="float32", quality="HQ")
+    for block in blocks:
+        # Of one size: the filter of a very long block is no better, only larger.
+        for start in range(0, len(block), _BLOCK):
+            done = stream.resample_chunk(np.ascontiguousarray(block[start : start + _BLOCK]))
+            if len(done):
+                yield done.reshape(-1, channels)
+    rest = stream.resample_chunk(np.zeros((0, channels), np.float32), last=True)
+    if len(rest):
+        yield rest.reshape(-1, channels)
+
+
+# --- libsndfile
+
+
+def _with_sndfile(
+    stack: contextlib.ExitStack, source: str | Path | bytes, file: IO[bytes], head: bytes, name: str
+) -> Reading:  # fmt: skip
+    import soundfile
+
+    try:
+        # By its name where it has one: reading through Python would be called for every few bytes.
+        sound = stack.enter_context(soundfile.SoundFile(file if isinstance(source, bytes) else str(source)))
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
+        if head.startswith(_SECOND_CHANCE):
+            file.seek(0)
+            return stack.enter_context(_with_ffmpeg(file, name))
+        if _is_mpeg(head) or head[:4] == b"fLaC":
+            raise SourceError(f"{name}: damaged ({_why(error)}); replace the file or leave it out") from None
+        raise SourceError(f"{name}: not a sound of a known kind; {_GIVE}") from None
+    reading = Reading(name, sound.samplerate, sound.channels, sound.frames, sound.format, lambda: _sndfile_blocks(sound, name))
+    if _is_wave(head) and (remark := _false_length(file)):
+        reading.remarks.append(remark)
+    return reading
+
+
+def _sndfile_blocks(sound: Any, name: str) -> Iterator[Samples]:  # Any: soundfile has no types
+    import soundfile
+
+    while True:
+        try:
+            block = sound.read(_BLOCK, dtype="float32", always_2d=True)
+        except (soundfile.SoundFileError, OSError) as error:
+            raise SourceError(f"{name}: damaged ({_why(error)}); replace the file or leave it out") from None
+        if not len(block):
+            return
+        yield block
+
+
+def _false_length(file: IO[bytes]) -> str:
+    """What to say of a WAV whose header promises more samples than there are; nothing of one that was written as a stream."""
+    for kind, size, here in chunks_of_wave(file):
+        if kind == b"data":
+            if 0 < here < size and size < 0xFFFFFFFF - 4096:
+                return f"its header promises {size:,} bytes of sound and {here:,} are there: it was cut off"
+            return ""
+    return ""
+
+
+# --- FFmpeg
+
+
+@contextlib.contextmanager
+def _with_ffmpeg(file: IO[bytes], name: str) -> Iterator[Reading]:
+    import av
+
+    try:
+        # The open file and not its name: FFmpeg takes some names for addresses.
+        with av.open(file, "r", metadata_errors="replace") as container:
+            if not container.streams.audio:
+                raise SourceError(f"{name}: has no sound; {_GIVE}")
+            stream = container.streams.audio[0]
+            context = stream.codec_context
+            seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+            frames = round(seconds * context.sample_rate) if seconds else None
+            kind = container.format.name.split(",")[0].upper()
+            yield Reading(
+                name, context.sample_rate, context.channels, frames, kind, lambda: _ffmpeg_blocks(container, stream, name)
+            )
+    except av.error.FFmpegError as error:
+        raise SourceError(f"{name}: damaged or incomplete ({error.strerror or error}); replace the file or leave it out") from None
+
+
+def _ffmpeg_blocks(container: Any, stream: Any, name: str) -> Iterator[Samples]:
+    import av
+
+    # No rate and layout: only the numbers change, to floats with a row a channel.
+    planes = av.AudioResampler(format="fltp")
+    try:
+        for frame in container.decode(stream):
+            for part in planes.resample(frame):
+                yield np.ascontiguousarray(part.to_ndarray().T)
+        for part in planes.resample(None):
+            yield np.ascontiguousarray(part.to_ndarray().T)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise SourceError(f"{name}: damaged or cut off ({_why(error)}); replace the file or leave it out") from None
+
+
+def _only_sound(path: Path) -> bool:
+    import av
+    from av.stream import Disposition
+
+    try:
+        with path.open("rb") as file, av.open(file, "r", metadata_errors="replace") as container:
+            moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+            return bool(container.streams.audio) and not moving
+    except (av.error.FFmpegError, OSError):
+        return False
+
+
+# --- what a file is
+
+
+def _is_wave(head: bytes) -> bool:
+    return head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE"
+
+
+def _is_clip(head: bytes) -> bool:
+    """Whether a file begins like a container that FFmpeg reads and libsndfile does not."""
+    pictures = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+    return (
+        (head[4:8] == b"ftyp" and head[8:12] not in pictures)
+        or head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip")
+        or head.startswith((b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x00\x00\x01\xba", _ASF))
+        or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+        or (head[:4] == b"OggS" and any(sign in head for sign in _VIDEO_IN_OGG))
+        or (head[:1] == b"\x47" and head[188:189] == b"\x47")
+    )
+
+
+def _is_mpeg(head: bytes) -> bool:
+    """Whether a file begins with a frame of MPEG sound (layers 2 and 3, or AAC); the signs of UTF-16 look almost like one."""
+    if head[:3] == b"ID3" and head[3:4] < b"\x10":  # else somebody writes about it
+        return True
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return False
+    if head[1] & 0xF6 == 0xF0:
+        return True
+    (word,) = struct.unpack(">I", head[:4])
+    version, layer, bits, rate = word >> 19 & 3, word >> 17 & 3, word >> 12 & 15, word >> 10 & 3
+    return version != 1 and layer in (1, 2) and bits not in (0, 15) and rate != 3
+
+
+def _open(path: Path, name: str) -> IO[bytes]:
+    return audio_files.open_file(path, name)
+
+
+def _why(error: Exception) -> str:
+    told = getattr(error, "error_string", "") or getattr(error, "strerror", "") or str(error)
+    return str(told).strip().rstrip(".") or type(error).__name__
+
+
+def _too_long(name: str, seconds: float | None, most: float) -> SourceError:
+    told = f"{seconds / 60:.0f} minutes" if seconds else f"more than {most / 60:.0f} minutes"
+    return SourceError(f"{name}: too long to be opened as one work: {told}, at most {most / 60:.0f} are; cut it into parts")
