@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from artgen.artwork import OWN_MODALITIES, Artwork, Image, Video, kind
+from artgen.artwork import Artwork, Image, Video, kind
 from artgen.errors import OptionError, OutputError
 
 ENDINGS = tuple(dict.fromkeys((*Image.endings, *Video.endings)))
@@ -35,7 +35,7 @@ class Places:
             OutputError: the folder cannot be written.
         """
         ending = ""
-        endings = ENDINGS if modality in OWN_MODALITIES else kind(modality).endings
+        endings = ENDINGS if modality in ("image", "video") else kind(modality).endings
         if format_ is not None:
             ending = "." + format_.lower().removeprefix(".")
             if ending not in endings:

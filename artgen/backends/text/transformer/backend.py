@@ -33,7 +33,6 @@ class Transformer(Backend):
     source: ClassVar[str] = "Vaswani et al. 2017, 'Attention is all you need'; the modded-nanogpt records of 2024 to 2026"
 
     Prepare: ClassVar[type[Options]] = prepare_text.Prepare
-    Evaluate: ClassVar[type[Options]] = evaluation.Evaluate
 
     class Train(TrainOptions):
         """Options of ``train``."""
@@ -69,6 +68,7 @@ class Transformer(Backend):
 
     Generate: ClassVar[type[Options]] = sample.Generate
     Modify: ClassVar[type[Options]] = modification.Modify
+    Evaluate: ClassVar[type[Options]] = evaluation.Evaluate
 
     def prepare(self, sources: Sequence[str | Path], folder: Path, options: Any, progress: Progress = SILENT) -> Dataset:
         """Encode texts into a dataset that every text backend can train on."""
