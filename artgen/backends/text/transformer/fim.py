@@ -19,6 +19,9 @@ Order = Literal["spm", "psm"]
 MARKS = 4
 """Special ids that the layout adds: PREFIX, SUFFIX, MIDDLE and the END of the middle."""
 
+CUT_TOKENS = 4
+"""Room for the tokens that two cuts inside words add to a byte-pair text."""
+
 SUFFIX_FIRST = 0.75
 """Share of training windows whose suffix comes first, the order that generation uses: middle follows prefix as text does."""
 
@@ -46,14 +49,14 @@ def window(ids: Ids, tokenizer: Tokenizer, random: np.random.Generator) -> Ids:
     order: Order = "spm" if random.random() < SUFFIX_FIRST else "psm"
     cuts = np.sort(random.random(2))
     room = len(ids) - MARKS
-    if room < 3:
+    if room <= CUT_TOKENS:
         return ids
     if isinstance(tokenizer, CharTokenizer):
         first, second = (_between_characters(ids[:room], round(cut * room)) for cut in cuts)
         prefix, middle, suffix = ids[:first], ids[first:second], ids[second:room]
     else:
         # Half a character at an end of the window belongs to no text.
-        text = tokenizer.decode(ids[:room]).strip("\N{REPLACEMENT CHARACTER}")
+        text = tokenizer.decode(ids[: room - CUT_TOKENS]).strip("\N{REPLACEMENT CHARACTER}")
         first, second = (round(cut * len(text)) for cut in cuts)
         prefix, middle, suffix = tokenizer.encode_all([text[:first], text[first:second], text[second:]])
         over = len(prefix) + len(middle) + len(suffix) - room

@@ -41,16 +41,16 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 BRIEF = Recipe(
-    layers=2, heads=4, width=128, context=64, first_context=64, batch=8, learning_rate=8e-3, dropout=0.0, weight_decay=0.1
+    layers=2, heads=4, width=128, context=64, first_context=64, batch=8, learning_rate=4e-3, dropout=0.0, weight_decay=0.1
 )
 SKETCH = Recipe(
-    layers=3, heads=4, width=128, context=128, first_context=64, batch=8, learning_rate=5e-3, dropout=0.0, weight_decay=0.1
+    layers=3, heads=4, width=128, context=128, first_context=64, batch=8, learning_rate=4e-3, dropout=0.0, weight_decay=0.1
 )
 STANDARD = Recipe(
-    layers=6, heads=4, width=256, context=256, first_context=128, batch=16, learning_rate=2e-3, dropout=0.1, weight_decay=0.1
+    layers=6, heads=4, width=256, context=256, first_context=128, batch=16, learning_rate=1.5e-3, dropout=0.1, weight_decay=0.1
 )
 LARGE = Recipe(
-    layers=6, heads=8, width=352, context=256, first_context=256, batch=64, learning_rate=1.5e-3, dropout=0.2, weight_decay=0.1
+    layers=6, heads=5, width=320, context=256, first_context=256, batch=64, learning_rate=1e-3, dropout=0.2, weight_decay=0.1
 )
 
 
@@ -65,7 +65,7 @@ def recipe(options: Transformer.Train, tokens: int, minutes: float | None) -> Re
     if preset == "sketch" and minutes is not None and minutes < 0.4:
         found = BRIEF
     context = options.context or found.context
-    if tokens < context + 2:
+    if tokens < (1 if options.context else 4) * (context + 2):
         if options.context or tokens < LEAST_CONTEXT + 2:
             least = f"give --context {fitting(tokens)} or less, or more text" if tokens > LEAST_CONTEXT + 1 else "give more text"
             raise DatasetError(f"{tokens} tokens to train on are too few for a context of {context}; {least}")
@@ -90,7 +90,7 @@ def chosen(preset: Literal["auto", "sketch", "standard", "large"], tokens: int, 
 
 def fitting(tokens: int) -> int:
     """The longest context, a power of two and at least 16, of which a text of ``tokens`` has four windows."""
-    return 1 << max(4, int(math.log2(max(1, tokens // 4))))
+    return 1 << max(4, int(math.log2(max(1, tokens // 4 - 2))))
 
 
 def network(plan: Recipe, vocabulary: int, fim: float) -> dict[str, Any]:

@@ -39,8 +39,8 @@ GROWN = 0.5
 TUNED = 0.25
 """Fine-tuning learns at this part of the learning rate: the weights are near where they should be."""
 
-SCALES = {"embedding": 1.5, "pair": 1.5, "values": 1.5}
-"""Learning rates of tables as multiples of that of the matrices: a row is met only where its token is."""
+SCALES = {"embedding": 12.0, "pair": 12.0, "values": 12.0, "head": 6.0}
+"""Learning rates of tables and head as multiples of that of the matrices: a row is met only where its token is."""
 
 PREVIEW = 240
 """Tokens of a preview."""
