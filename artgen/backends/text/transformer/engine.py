@@ -132,11 +132,11 @@ class CompiledEngine(Engine):
         super().__init__(weights.context, weights.vocabulary)
         self.weights = weights
         self.step = machine.load(say)
-        sizes = machine.room(ROWS, weights.width, weights.heads, weights.context, weights.vocabulary)
+        sizes = machine.room(ROWS, weights.width, weights.context, weights.vocabulary)
         self.room = [np.empty(size, kind) for size, kind in zip(sizes, (np.float32, np.int32, np.int64), strict=True)]
         self.shape = np.array(
             [0, 0, weights.width, weights.vocabulary, weights.layers, weights.heads, weights.context, 0, len(weights.pairs),
-             len(weights.tables), len(weights.cosine), round(weights.scale * 1e6), round(LOGIT_CAP * 1e6)], np.int64
+             len(weights.tables), round(weights.scale * 1e6), round(LOGIT_CAP * 1e6)], np.int64
         )  # fmt: skip
         fixed = (weights.embedding, weights.pairs, weights.tables, weights.mix, weights.matrices, weights.cosine, weights.sine)
         self.fixed = [array.ctypes.data for array in fixed]
@@ -204,7 +204,7 @@ def open_engine(model: Model, kind: Kind, say: Callable[[str], None]) -> Engine:
     if name == "torch":
         from artgen.backends.text.transformer.engine_torch import TorchEngine
 
-        engine = TorchEngine(model, weights)
+        engine = TorchEngine(model)
     elif name == "numpy":
         engine = NumpyEngine(weights)
     else:
@@ -231,6 +231,21 @@ class Session:
         self.tokens: list[list[int]] = [[] for _ in range(sequences)]
         self._positions = [0] * sequences
         self._cache = engine.open(sequences)
+
+    def begin(self, pieces: Sequence[Sequence[int]]) -> tuple[Floats, Floats]:
+        """Read the first piece of every sequence, equal ones once; logits [S, V] after the last token of each, and totals [S]."""
+        origin: dict[tuple[int, ...], int] = {}
+        owners = [origin.setdefault(tuple(piece), number) for number, piece in enumerate(pieces)]
+        readers = list(dict.fromkeys(owners))
+        logits, totals = self.read(readers, [pieces[number] for number in readers])
+        for number, owner in enumerate(owners):
+            if number != owner:
+                self.tokens[number] = list(self.tokens[owner])
+                self._positions[number] = self._positions[owner]
+                for part in self._cache:
+                    part[:, number] = part[:, owner]
+        rows = [readers.index(owner) for owner in owners]
+        return logits[rows], totals[rows]
 
     def write(self, sequences: Sequence[int], tokens: Sequence[int]) -> tuple[Floats, Floats]:
         """Add one token to each of ``sequences``; the logits [N, V] of what may follow, and their totals [N]."""
@@ -278,4 +293,5 @@ def _rotate(x: Floats, cosine: Floats, sine: Floats) -> Floats:
 
 
 def _totals(logits: Floats) -> Floats:
-    return np.log(np.exp(logits).sum(-1))  # logits are capped: nothing overflows
+    totals: Floats = np.log(np.exp(logits).sum(-1))  # logits are capped: nothing overflows
+    return totals

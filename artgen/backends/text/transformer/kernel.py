@@ -1,11 +1,12 @@
-"""One step of the Transformer in plain loops, which Numba turns into machine code.
+"""One step of the Transformer in plain loops over memory, which Numba turns into machine code.
 
 Every product adds rows of a weight matrix to a result, ``y += x[i] * w[i]`` with ``i`` rising, so that the additions of a
 row are the same whatever other rows stand beside it: the batch cannot change the bits, and a prompt read in blocks gives
 what it gives token by token. A multiplication may fuse with an addition; nothing is reordered. An ``x[i]`` of zero is
 passed over, which with squared ReLU saves most of the last matrix of a block.
 
-:mod:`.machine` compiles :func:`step` and keeps the machine code, so that Numba is imported once on a machine.
+All arguments are addresses and whole numbers: no arrays, no exceptions, nothing that machine code would need Python or Numba
+for. :mod:`.machine` compiles :func:`step` and keeps the code, so that Numba is imported once on a machine.
 """
 
 from __future__ import annotations
@@ -13,37 +14,62 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit, types
+from numba import njit, types
+from numba.extending import intrinsic
 
 # R rows (tokens to compute), D width, H heads, E entries of a head, C context, S sequences, V vocabulary, L layers.
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
-"""How it is compiled: division by zero is no exception, so that machine code needs nothing of Python."""
+"""How it is compiled: division by zero is no exception, and no addition is reordered."""
+
+_I, _F, _B = types.CPointer(types.int64), types.CPointer(types.float32), types.CPointer(types.int32)
+SIGNATURE = types.void(*[_I] * 6, *[_F] * 10, _B, _I, _F, _F)
+"""The arguments of :func:`step`."""
 
 _BLOCK = 64  # rows of a matrix that stay in the fastest cache while they are applied to every x
 _GROUP = 8  # rows that are added in one pass over y
 
 
+@intrinsic
+def _at(context: Any, pointer: Any, offset: Any) -> Any:
+    """``pointer + offset`` in entries."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.gep(arguments[0], [arguments[1]], source_etype=context.get_value_type(signature.args[0].dtype))
+
+    return pointer(pointer, types.int64), code
+
+
+@intrinsic
+def _as_floats(context: Any, pointer: Any) -> Any:
+    """The address of int32 entries as one of float32 entries."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.float32)(pointer), code
+
+
 def _part(function: Any) -> Any:
-    """A part of :func:`step`: compiled into it, never loaded by itself."""
+    """A part of :func:`step`: compiled into it."""
     return njit(**OPTIONS)(function)
 
 
 @_part
-def accumulate(x: Any, start: int, stop: int, w: Any, y: Any, count: int, index: Any, value: Any) -> None:
-    """``y[:count] += x[i] * w[i, :count]`` for ``i`` from ``start`` to ``stop``, in that order."""
+def accumulate(x: Any, start: int, stop: int, w: Any, stride: int, y: Any, count: int, index: Any, value: Any) -> None:
+    """``y[:count] += x[i] * w[i, :count]`` for ``i`` from ``start`` to ``stop``, in that order; rows of w are ``stride`` apart."""
     found = 0
     for i in range(start, stop):
         if x[i] != 0:
-            index[found] = i
+            index[found] = i * stride
             value[found] = x[i]
             found += 1
     for i in range(found, found + _GROUP - 1):  # a whole last group: nothing times some row
-        index[i] = start
-        value[i] = 0
+        index[i] = start * stride
+        value[i] = np.float32(0)
     for g in range(0, found, _GROUP):
-        w0, w1, w2, w3 = w[index[g]], w[index[g + 1]], w[index[g + 2]], w[index[g + 3]]
-        w4, w5, w6, w7 = w[index[g + 4]], w[index[g + 5]], w[index[g + 6]], w[index[g + 7]]
+        w0, w1, w2, w3 = _at(w, index[g]), _at(w, index[g + 1]), _at(w, index[g + 2]), _at(w, index[g + 3])
+        w4, w5, w6, w7 = _at(w, index[g + 4]), _at(w, index[g + 5]), _at(w, index[g + 6]), _at(w, index[g + 7])
         v0, v1, v2, v3 = value[g], value[g + 1], value[g + 2], value[g + 3]
         v4, v5, v6, v7 = value[g + 4], value[g + 5], value[g + 6], value[g + 7]
         for j in range(count):
@@ -54,14 +80,21 @@ def accumulate(x: Any, start: int, stop: int, w: Any, y: Any, count: int, index:
 
 
 @_part
-def product(x: Any, w: Any, y: Any, rows: int, add: bool, index: Any, value: Any) -> None:
-    """``y = x @ w`` or ``y += x @ w`` for the first ``rows`` rows."""
-    if not add:
-        y[:rows] = 0
-    for start in range(0, w.shape[0], _BLOCK):
-        stop = min(start + _BLOCK, w.shape[0])
+def product(x: Any, depth: int, w: Any, columns: int, y: Any, rows: int, index: Any, value: Any) -> None:
+    """``y += x @ w`` for x [rows, depth], w [depth, columns] and y [rows, columns]."""
+    start = 0
+    while start < depth:
+        stop = start + _BLOCK if start + _BLOCK < depth else depth
         for r in range(rows):
-            accumulate(x[r], start, stop, w, y[r], w.shape[1], index, value)
+            accumulate(_at(x, r * depth), start, stop, w, columns, _at(y, r * columns), columns, index, value)
+        start = stop
+
+
+@_part
+def clear(x: Any, count: int) -> None:
+    """``x[:count] = 0``."""
+    for i in range(count):
+        x[i] = np.float32(0)
 
 
 @_part
@@ -84,9 +117,8 @@ def total(x: Any, count: int) -> Any:
 
 
 @_part
-def normalise(x: Any, y: Any, scratch: Any) -> None:
+def normalise(x: Any, count: int, y: Any, scratch: Any) -> None:
     """``y`` is ``x`` with mean 0 and variance 1, as :func:`artgen.nn.transformer.norm`."""
-    count = x.shape[0]
     share = np.float32(1) / np.float32(count)
     mean = total(x, count) * share
     for i in range(count):
@@ -94,18 +126,20 @@ def normalise(x: Any, y: Any, scratch: Any) -> None:
         scratch[i] = y[i] * y[i]
     scale = np.float32(1) / np.sqrt(total(scratch, count) * share + np.float32(1e-5))
     for i in range(count):
-        y[i] *= scale
+        y[i] = y[i] * scale
 
 
 @_part
 def exponential(x: Any, count: int, bits: Any) -> None:
-    """``x = exp(x)`` in place, within one unit of the last place for -87 to 87.
+    """``x = exp(x)`` in place, to about one unit of the last place between -87 and 87.
 
     ``2^n`` times a polynomial of the rest, in a form that vectorises. Source: Cephes, ``expf``.
     """
-    power = bits.view(np.float32)
+    power = _as_floats(bits)
     for i in range(count):
-        v = min(max(x[i], np.float32(-87)), np.float32(87))
+        v = x[i]
+        v = v if v > np.float32(-87) else np.float32(-87)
+        v = v if v < np.float32(87) else np.float32(87)
         n = np.floor(v * np.float32(1.44269504) + np.float32(0.5))
         r = v - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
         p = np.float32(1.9875691500e-4)
@@ -117,13 +151,13 @@ def exponential(x: Any, count: int, bits: Any) -> None:
         x[i] = p * r * r + r + np.float32(1)
         bits[i] = (np.int32(n) + np.int32(127)) << np.int32(23)
     for i in range(count):
-        x[i] *= power[i]
+        x[i] = x[i] * power[i]
 
 
 @_part
-def rotate(x: Any, cosine: Any, sine: Any) -> None:
-    """Rotate the first half of a head, as :func:`artgen.nn.transformer.rotate`."""
-    for i in range(cosine.shape[0]):
+def rotate(x: Any, pairs: int, cosine: Any, sine: Any) -> None:
+    """Turn the first half of a head, as :func:`artgen.nn.transformer.rotate`."""
+    for i in range(pairs):
         first, second = x[2 * i], x[2 * i + 1]
         x[2 * i] = first * cosine[i] - second * sine[i]
         x[2 * i + 1] = first * sine[i] + second * cosine[i]
@@ -131,131 +165,150 @@ def rotate(x: Any, cosine: Any, sine: Any) -> None:
 
 @_part
 def attend(
-    query: Any, keys: Any, values: Any, seen: int, scale: float, y: Any, scores: Any, part: Any, bits: Any, index: Any, value: Any
-) -> None:
+    query: Any, keys: Any, values: Any, heads: int, entries: int, context: int, seen: int, scale: Any,
+    y: Any, scores: Any, bits: Any, index: Any, value: Any,
+) -> None:  # fmt: skip
     """Attention of one row over the ``seen`` first places of keys [H, E, C] and values [H, C, E]."""
-    heads, entries = keys.shape[0], keys.shape[1]
     for h in range(heads):
-        head = query[h * entries : (h + 1) * entries]
-        scores[:seen] = 0
-        for start in range(0, entries, _BLOCK):
-            accumulate(head, start, min(start + _BLOCK, entries), keys[h], scores, seen, index, value)
+        part = _at(y, h * entries)
+        clear(scores, seen)
+        product_row(_at(query, h * entries), entries, _at(keys, h * entries * context), context, scores, seen, index, value)
         high = scores[0]
         for t in range(seen):
-            high = max(high, scores[t])
+            high = scores[t] if scores[t] > high else high
         for t in range(seen):
             scores[t] = (scores[t] - high) * scale
         exponential(scores, seen, bits)
         share = np.float32(1) / total(scores, seen)
-        part[:entries] = 0
-        for start in range(0, seen, _BLOCK):
-            accumulate(scores, start, min(start + _BLOCK, seen), values[h], part, entries, index, value)
+        clear(part, entries)
+        product_row(scores, seen, _at(values, h * context * entries), entries, part, entries, index, value)
         for e in range(entries):
-            y[h * entries + e] = part[e] * share
+            part[e] = part[e] * share
 
 
-_I, _F = types.CPointer(types.int64), types.CPointer(types.float32)
-SIGNATURE = types.void(_I, _I, _I, _I, _I, _I, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F, types.CPointer(types.int32), _I, _F, _F)
-"""The arguments of :func:`step`."""
+@_part
+def product_row(x: Any, depth: int, w: Any, stride: int, y: Any, count: int, index: Any, value: Any) -> None:
+    """``y[:count] += x @ w[:, :count]`` for one row x [depth]."""
+    start = 0
+    while start < depth:
+        stop = start + _BLOCK if start + _BLOCK < depth else depth
+        accumulate(x, start, stop, w, stride, y, count, index, value)
+        start = stop
+
+
+@_part
+def embed(
+    shape: Any, rows: Any, pair_rows: Any, embedding: Any, pairs: Any, x: Any, first: Any, scratch: Any
+) -> None:  # fmt: skip
+    """The first embedding, normalised, into ``x`` and ``first`` [R, D]."""
+    width = shape[2]
+    for r in range(shape[0]):
+        line, token = _at(x, r * width), _at(embedding, rows[r] * width)
+        for i in range(width):
+            line[i] = token[i]
+        if shape[8] > 0:
+            pair = _at(pairs, pair_rows[r] * width)
+            for i in range(width):
+                line[i] = line[i] + pair[i]
+        normalise(line, width, line, scratch)
+        for i in range(width):
+            first[r * width + i] = line[i]
+
+
+@_part
+def remember(
+    shape: Any, rows: Any, sequences: Any, positions: Any, qkv: Any, tables: Any, cosine: Any, sine: Any, keys: Any, values: Any,
+    scratch: Any,
+) -> None:  # fmt: skip
+    """Normalise and turn queries and keys, add what the token itself says to values, and keep keys and values of one layer."""
+    width, heads, context = shape[2], shape[5], shape[6]
+    entries = width // heads
+    pairs = entries // 4
+    for r in range(shape[0]):
+        row, slot = _at(qkv, r * 3 * width), positions[r]
+        for h in range(2 * heads):
+            head = _at(row, h * entries)
+            normalise(head, entries, head, scratch)
+            rotate(head, pairs, _at(cosine, slot * pairs), _at(sine, slot * pairs))
+        if shape[9] > 0:
+            table, value = _at(tables, rows[r] * width), _at(row, 2 * width)
+            for i in range(width):
+                value[i] = value[i] + table[i]
+        key_at = _at(keys, sequences[r] * width * context + slot)
+        value_at = _at(values, sequences[r] * width * context + slot * entries)
+        for h in range(heads):
+            for e in range(entries):
+                key_at[(h * entries + e) * context] = row[width + h * entries + e]
+                value_at[h * context * entries + e] = row[2 * width + h * entries + e]
+
+
+@_part
+def speak(shape: Any, cap: Any, x: Any, wanted: Any, head: Any, normed: Any, logits: Any, totals: Any, scratch: Any, bits: Any,
+          index: Any, value: Any) -> None:  # fmt: skip
+    """Capped logits [W, V] of the wanted rows and the logarithm of the sum of their exponentials [W]."""
+    asked, width, size = shape[1], shape[2], shape[3]
+    for r in range(asked):
+        normalise(_at(x, wanted[r] * width), width, _at(normed, r * width), scratch)
+    clear(logits, asked * size)
+    product(normed, width, head, size, logits, asked, index, value)
+    for r in range(asked):
+        row = _at(logits, r * size)
+        for i in range(size):
+            row[i] = row[i] * (np.float32(2) / cap)
+        exponential(row, size, bits)
+        for i in range(size):  # tanh(z) = 1 - 2 / (exp(2 z) + 1)
+            row[i] = cap - (cap + cap) / (row[i] + np.float32(1))
+            scratch[i] = row[i]
+        exponential(scratch, size, bits)
+        totals[r] = np.log(total(scratch, size))
 
 
 def step(
-    shape_at: Any, rows_at: Any, pair_rows_at: Any, sequences_at: Any, positions_at: Any, wanted_at: Any,
-    embedding_at: Any, pairs_at: Any, tables_at: Any, mix_at: Any, matrices_at: Any, cosine_at: Any, sine_at: Any,
-    keys_at: Any, values_at: Any, scratch_at: Any, bits_at: Any, index_at: Any, logits_at: Any, totals_at: Any,
+    shape: Any, rows: Any, pair_rows: Any, sequences: Any, positions: Any, wanted: Any,
+    embedding: Any, pairs: Any, tables: Any, mix: Any, matrices: Any, cosine: Any, sine: Any,
+    keys: Any, values: Any, scratch: Any, bits: Any, index: Any, logits: Any, totals: Any,
 ) -> None:  # fmt: skip
     """Compute R tokens and fill logits [W, V] and totals [W] (their log sum exp) for the W wanted rows.
 
-    ``shape`` is R, W, D, V, L, H, C, S, the rows of ``pairs`` (0 for none), whether there are ``tables``, the rows of ``cosine``,
-    and two numbers in millionths: the scale of attention and the cap of logits. ``matrices`` holds qkv [D, 3D], out [D, D],
+    ``shape`` is R, W, D, V, L, H, C, S, the rows of ``pairs`` (0 for none), the layers of ``tables`` (0 for none), and two
+    numbers in millionths: the scale of attention and the cap of logits. ``matrices`` holds qkv [D, 3D], out [D, D],
     up [D, 4D], down [4D, D] of every layer and the head [D, V], one after the other; ``tables`` [L, V, D] add to values.
     Keys [L, S, H, E, C] and values [L, S, H, C, E] get the new entries; rows of one sequence stand in the order of their
-    positions. ``scratch``, ``bits`` and ``index`` are room to work: see :func:`.machine.room`.
+    positions, which are below C. ``scratch``, ``bits`` and ``index`` are room to work: see :func:`.machine.room`.
     """
-    shape = carray(shape_at, 13)
-    count, asked, width, size, layers, heads = shape[0], shape[1], shape[2], shape[3], shape[4], shape[5]
-    context, sequences_open, entries = shape[6], shape[7], shape[2] // shape[5]
-    scale, cap = np.float32(shape[11] * 1e-6), np.float32(shape[12] * 1e-6)
-    rows, pair_rows = carray(rows_at, count), carray(pair_rows_at, count)
-    sequences, positions = carray(sequences_at, count), carray(positions_at, count)
-    wanted = carray(wanted_at, asked)
-    embedding, pairs = carray(embedding_at, (size, width)), carray(pairs_at, (shape[8], width))
-    tables, mix = carray(tables_at, (layers, size, width)), carray(mix_at, (layers, 2))
-    square = width * width
-    matrices = carray(matrices_at, layers * 12 * square + width * size)
-    cosine, sine = carray(cosine_at, (shape[10], entries // 4)), carray(sine_at, (shape[10], entries // 4))
-    keys = carray(keys_at, (layers, sequences_open, heads, entries, context))
-    values = carray(values_at, (layers, sequences_open, heads, context, entries))
-    logits, totals = carray(logits_at, (asked, size)), carray(totals_at, asked)
-    longest = max(4 * width, context, size)
-    work = carray(scratch_at, 10 * count * width + longest + context + entries + _BLOCK + _GROUP)
-    x = work[: count * width].reshape(count, width)
-    first = work[count * width : 2 * count * width].reshape(count, width)
-    normed = work[2 * count * width : 3 * count * width].reshape(count, width)
-    qkv = work[3 * count * width : 6 * count * width].reshape(count, 3 * width)
-    wide = work[6 * count * width : 10 * count * width].reshape(count, 4 * width)
-    at = 10 * count * width
-    scratch = work[at : at + longest]
-    scores = work[at + longest : at + longest + context]
-    part = work[at + longest + context : at + longest + context + entries]
-    value = work[at + longest + context + entries :]
-    bits, index = carray(bits_at, longest), carray(index_at, _BLOCK + _GROUP)
-    for r in range(count):
-        for i in range(width):
-            x[r, i] = embedding[rows[r], i]
-            if shape[8] > 0:
-                x[r, i] += pairs[pair_rows[r], i]
-        normalise(x[r], first[r], scratch)
-        for i in range(width):
-            x[r, i] = first[r, i]
-    at = 0
+    count, width, size, layers, heads, context = shape[0], shape[2], shape[3], shape[4], shape[5], shape[6]
+    entries, cached, square = width // heads, shape[7] * width * context, width * width
+    scale, cap = np.float32(shape[10] * 1e-6), np.float32(shape[11] * 1e-6)
+    x, first, normed = scratch, _at(scratch, count * width), _at(scratch, 2 * count * width)
+    qkv, wide = _at(scratch, 3 * count * width), _at(scratch, 6 * count * width)
+    scores = _at(scratch, 10 * count * width)
+    value = _at(scores, context)
+    rest = _at(value, _BLOCK + _GROUP)
+    embed(shape, rows, pair_rows, embedding, pairs, x, first, rest)
     for layer in range(layers):
-        w_qkv = matrices[at : at + 3 * square].reshape(width, 3 * width)
-        w_out = matrices[at + 3 * square : at + 4 * square].reshape(width, width)
-        w_up = matrices[at + 4 * square : at + 8 * square].reshape(width, 4 * width)
-        w_down = matrices[at + 8 * square : at + 12 * square].reshape(4 * width, width)
-        at += 12 * square
-        keep, blend = mix[layer, 0], mix[layer, 1]
+        weights = _at(matrices, layer * 12 * square)
+        layer_keys, layer_values = _at(keys, layer * cached), _at(values, layer * cached)
+        keep, blend = mix[2 * layer], mix[2 * layer + 1]
         for r in range(count):
+            line = _at(x, r * width)
             for i in range(width):
-                x[r, i] = keep * x[r, i] + blend * first[r, i]
-            normalise(x[r], normed[r], scratch)
-        product(normed, w_qkv, qkv, count, False, index, value)
+                line[i] = keep * line[i] + blend * first[r * width + i]
+            normalise(line, width, _at(normed, r * width), rest)
+        clear(qkv, count * 3 * width)
+        product(normed, width, weights, 3 * width, qkv, count, index, value)
+        table = _at(tables, layer * size * width if shape[9] > 0 else 0)
+        remember(shape, rows, sequences, positions, qkv, table, cosine, sine, layer_keys, layer_values, rest)
         for r in range(count):
-            slot, sequence, row = positions[r] % context, sequences[r], qkv[r]
-            for h in range(2 * heads):  # queries and keys
-                head = row[h * entries : (h + 1) * entries]
-                normalise(head, head, scratch)
-                rotate(head, cosine[positions[r]], sine[positions[r]])
-            if shape[9]:
-                for i in range(width):
-                    row[2 * width + i] += tables[layer, rows[r], i]
-            for h in range(heads):
-                for e in range(entries):
-                    keys[layer, sequence, h, e, slot] = row[width + h * entries + e]
-                    values[layer, sequence, h, slot, e] = row[2 * width + h * entries + e]
+            place = sequences[r] * width * context
+            attend(_at(qkv, r * 3 * width), _at(layer_keys, place), _at(layer_values, place), heads, entries, context,
+                   positions[r] + 1, scale, _at(normed, r * width), scores, bits, index, value)  # fmt: skip
+        product(normed, width, _at(weights, 3 * square), width, x, count, index, value)
         for r in range(count):
-            seen = min(positions[r] + 1, context)
-            old_keys, old_values = keys[layer, sequences[r]], values[layer, sequences[r]]
-            attend(qkv[r], old_keys, old_values, seen, scale, normed[r], scores, part, bits, index, value)
-        product(normed, w_out, x, count, True, index, value)
-        for r in range(count):
-            normalise(x[r], normed[r], scratch)
-        product(normed, w_up, wide, count, False, index, value)
-        for r in range(count):
-            for i in range(4 * width):
-                positive = max(wide[r, i], np.float32(0))
-                wide[r, i] = positive * positive
-        product(wide, w_down, x, count, True, index, value)
-    for r in range(asked):
-        normalise(x[wanted[r]], normed[r], scratch)
-    product(normed, matrices[at:].reshape(width, size), logits, asked, False, index, value)
-    for r in range(asked):
-        for i in range(size):
-            logits[r, i] *= np.float32(2) / cap
-        exponential(logits[r], size, bits)
-        for i in range(size):  # tanh(z) = 1 - 2 / (exp(2 z) + 1)
-            logits[r, i] = cap - (cap + cap) / (logits[r, i] + np.float32(1))
-            scratch[i] = logits[r, i]
-        exponential(scratch, size, bits)
-        totals[r] = np.log(total(scratch, size))
+            normalise(_at(x, r * width), width, _at(normed, r * width), rest)
+        clear(wide, count * 4 * width)
+        product(normed, width, _at(weights, 4 * square), 4 * width, wide, count, index, value)
+        for i in range(count * 4 * width):
+            positive = wide[i] if wide[i] > 0 else np.float32(0)
+            wide[i] = positive * positive
+        product(wide, 4 * width, _at(weights, 8 * square), width, x, count, index, value)
+    speak(shape, cap, x, wanted, _at(matrices, layers * 12 * square), normed, logits, totals, rest, bits, index, value)

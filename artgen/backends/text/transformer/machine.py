@@ -47,10 +47,10 @@ def load(say: Callable[[str], None]) -> Step:
     return _link(llvm, machine, code)
 
 
-def room(rows: int, width: int, heads: int, context: int, vocabulary: int) -> tuple[int, int, int]:
-    """The entries of ``scratch`` (float32), ``bits`` (int32) and ``index`` (int64) that :func:`.kernel.step` needs for so many rows."""
+def room(rows: int, width: int, context: int, vocabulary: int) -> tuple[int, int, int]:
+    """The entries of ``scratch`` (float32), ``bits`` (int32) and ``index`` (int64) that so many rows need."""
     longest = max(4 * width, context, vocabulary)
-    return 10 * rows * width + longest + context + width // heads + _LISTED, longest, _LISTED
+    return 10 * rows * width + context + _LISTED + longest, longest, _LISTED
 
 
 def _target(llvm: Any) -> Any:
@@ -95,9 +95,15 @@ def _compile(llvm: Any, machine: Any) -> bytes:
 
     from artgen.backends.text.transformer import kernel
 
-    compiled = cfunc(kernel.SIGNATURE, nopython=True, **kernel.OPTIONS)(kernel.step)
+    compiled = cfunc(kernel.SIGNATURE, **kernel.OPTIONS)(kernel.step)
     module = llvm.parse_assembly(compiled.inspect_llvm())
-    module.get_function(compiled.native_name).name = _NAME
+    wrapper = module.get_function(compiled.native_name)
+    # The wrapper would tell Python of an exception, which there is none; without it the code stands alone.
+    module.get_function(compiled.native_name.removeprefix("cfunc.")).name = _NAME
+    wrapper.linkage = "internal"
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    passes = llvm.create_pass_builder(machine, tuning)
+    passes.getModulePassManager().run(module, passes)
     code: bytes = machine.emit_object(module)
     return code
 
@@ -109,9 +115,12 @@ def _link(llvm: Any, machine: Any, code: bytes) -> Step:
     address = linker.get_function_address(_NAME)
     if not address:
         raise ImportError("the compiled text engine has no entry")
-    function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * _ARGUMENTS)(address)
-    _LINKERS.append(linker)  # the code lives as long as its linker
-    return function
+    function = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * (_ARGUMENTS + 2))(address)
+    # Numba's own convention: where the result goes and where an exception would go stand before the arguments.
+    places = [(ctypes.c_void_p * 1)() for _ in range(2)]
+    before = [ctypes.addressof(place) for place in places]
+    _KEPT.append((linker, places))  # the code lives as long as its linker
+    return lambda *arguments: function(*before, *arguments)
 
 
-_LINKERS: list[Any] = []
+_KEPT: list[Any] = []

@@ -119,7 +119,7 @@ def read_arrays(model: Model) -> dict[str, NDArray[Any]]:
     from safetensors import SafetensorError, deserialize
 
     try:
-        found = deserialize((model.folder / WEIGHTS).read_bytes())
+        found = deserialize((model.folder / WEIGHTS).read_bytes())  # type: ignore[no-untyped-call]
         return {name: _array(told) for name, told in found}
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise ModelError(f"{model.folder / WEIGHTS}: damaged ({error}); restore the file or train the model again") from None

@@ -1,0 +1,97 @@
+"""What changed between two texts, word by word."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+WORD = re.compile(r"[^\W\d_⺀-鿿]+(?:['’][^\W\d_⺀-鿿]+)*|\d+|\s+|.", re.DOTALL)
+"""Words, numbers, runs of blanks and single signs; Chinese and Japanese signs stand one by one."""
+
+_AROUND = 6  # words shown before and after a change
+_RED, _GREEN, _PLAIN = "\x1b[31;9m", "\x1b[32m", "\x1b[0m"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change: ``before``, from character ``at`` of the old text, became ``after``; either may be empty."""
+
+    at: int
+    before: str
+    after: str
+
+    @property
+    def kind(self) -> Literal["insert", "delete", "replace"]:
+        """What was done."""
+        return "insert" if not self.before else "delete" if not self.after else "replace"
+
+
+def word_edits(before: str, after: str) -> list[Edit]:
+    """The changes that make ``after`` of ``before``; all other words stand in both, in the same order."""
+    start = _common(before, after)
+    end = _common(before[start:][::-1], after[start:][::-1])
+    # Cut at words, so that no change begins or ends inside one.
+    old, new = WORD.findall(before), WORD.findall(after)
+    first = _whole(old, new, start, from_end=False)
+    last = _whole(old[first:], new[first:], end, from_end=True)
+    old_part, new_part = old[first : len(old) - last], new[first : len(new) - last]
+    at = sum(map(len, old[:first]))
+    places = [at]
+    for word in old_part:
+        places.append(places[-1] + len(word))
+    matcher = difflib.SequenceMatcher(None, old_part, new_part, autojunk=False)
+    return [
+        Edit(places[i], "".join(old_part[i:j]), "".join(new_part[k:m]))
+        for kind, i, j, k, m in matcher.get_opcodes()
+        if kind != "equal"
+    ]
+
+
+def plain_lines(before: str, edits: list[Edit]) -> list[str]:
+    """Each change as a line with ``-`` and one with ``+``, with a few words around it."""
+    lines = []
+    for edit in edits:
+        left = "".join(WORD.findall(before[max(0, edit.at - 200) : edit.at])[-_AROUND:])
+        right = "".join(WORD.findall(before[edit.at + len(edit.before) : edit.at + len(edit.before) + 200])[:_AROUND])
+        for sign, middle in (("-", edit.before), ("+", edit.after)):
+            if middle:
+                lines.append(f"{sign} {_flat(left)}{{{_flat(middle)}}}{_flat(right)}")
+    return lines
+
+
+def coloured(before: str, edits: list[Edit]) -> str:
+    """The whole text for a terminal: what went is struck out in red, what came is green."""
+    parts, at = [], 0
+    for edit in edits:
+        parts.append(before[at : edit.at])
+        parts.append(f"{_RED}{edit.before}{_PLAIN}" if edit.before else "")
+        parts.append(f"{_GREEN}{edit.after}{_PLAIN}" if edit.after else "")
+        at = edit.at + len(edit.before)
+    return "".join([*parts, before[at:]])
+
+
+def _flat(text: str) -> str:
+    return text.replace("\r", "").replace("\n", "⏎")
+
+
+def _common(first: str, second: str) -> int:
+    """How many characters both begin with."""
+    low, high = 0, min(len(first), len(second))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if first[:middle] == second[:middle] else (low, middle - 1)
+    return low
+
+
+def _whole(old: list[str], new: list[str], characters: int, *, from_end: bool) -> int:
+    """How many words within ``characters`` both lists have in common at one end."""
+    count = total = 0
+    pairs = zip(reversed(old), reversed(new), strict=False) if from_end else zip(old, new, strict=False)
+    for one, other in pairs:
+        total += len(one)
+        if one != other or total > characters:
+            break
+        count += 1
+    return count
