@@ -86,7 +86,7 @@ class Dreamer:
         """One step, in place."""
         if self.options.strength == 0:
             return
-        gradient = pyramid.unit(self.smoothed(pyramid.unit(self.gradient(dream, generator))))
+        gradient = pyramid.unit(self.smoothed(pyramid.unit(pyramid.without_grid(self.gradient(dream, generator)))))
         grey = gradient.mean(1, keepdim=True)
         gradient = pyramid.unit(grey + (gradient - grey) * self.options.colour)
         # More steps are smaller ones: --steps says how carefully, --strength how far.

@@ -68,6 +68,22 @@ def gaussian(gradient: Tensor) -> Tensor:
     return total
 
 
+def without_grid(gradient: Tensor) -> Tensor:
+    """The gradient [B, C, H, W] without patterns that repeat every two or four pixels.
+
+    Strides and pools answer for some pixels more often than for others, which draws a grid into every gradient.
+    Source: Odena et al. 2016, "Deconvolution and checkerboard artifacts".
+    """
+    taps = torch.tensor([0.25, 0.5, 0.25], device=gradient.device)
+    channels = gradient.shape[1]
+    for gap in (1, 2):
+        gradient = F.pad(gradient, (gap, gap, gap, gap), mode="replicate")
+        for shape in ((1, 1, 3, 1), (1, 1, 1, 3)):
+            kernel = taps.view(shape).expand(channels, -1, -1, -1)
+            gradient = F.conv2d(gradient, kernel, dilation=gap, groups=channels)
+    return gradient
+
+
 def level(band: Tensor) -> Tensor:
     """A band [B, C, H, W] made as strong in its quiet regions as in its loud ones, half of the way.
 
