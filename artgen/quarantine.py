@@ -24,6 +24,14 @@ _TYPED_SEED = 2**32
 """torch starts from 64 random bits: a first seed below this was set by someone."""
 
 
+_tainted: dict[str, str] = {}
+"""Modules whose import changed what it must not: Python imports a module once, so a second try would find nothing."""
+
+
+class TaintedError(UnusableBackendError):
+    """A plugin changed what makes works repeat; that was put back."""
+
+
 @dataclass
 class Traces:
     """What an import left behind: ``faults`` make a plugin unusable, ``notes`` were put right and are only told."""
@@ -39,7 +47,13 @@ def load(value: str) -> tuple[Any, tuple[str, ...]]:
         UnusableBackendError: the import fails, ends the process, or changes what makes works repeat; the message is the reason.
     """
     module, _, name = value.partition(":")
-    return watched("import", lambda: _attribute(import_module(module.strip()), name.strip()))
+    if module in _tainted:
+        raise UnusableBackendError(_tainted[module])
+    try:
+        return watched("import", lambda: _attribute(import_module(module.strip()), name.strip()))
+    except TaintedError as error:
+        _tainted[module] = str(error)
+        raise
 
 
 def watched(what: str, action: Callable[[], Any]) -> tuple[Any, tuple[str, ...]]:
@@ -57,7 +71,7 @@ def watched(what: str, action: Callable[[], Any]) -> tuple[Any, tuple[str, ...]]
     except BaseException as error:
         raise UnusableBackendError(told(error)) from error
     if traces.faults:
-        raise UnusableBackendError(f"its {what} changes {' and '.join(traces.faults)}; do that inside a method")
+        raise TaintedError(f"its {what} changes {' and '.join(traces.faults)}; do that inside a method")
     return found, tuple(f"its {what} {note}, which was put back" for note in traces.notes)
 
 

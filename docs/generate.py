@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import artgen
-from artgen import errors, registry
-from artgen.backend import VERBS, Backend
+from artgen import artwork, backend, dataset, errors, model, options, registry, training
+from artgen.backend import API_VERSION, VERBS, Backend
 from artgen.cli import common
+from artgen.cli.app import PLUGIN_COMMANDS
 from artgen.options import Option, declared
 
 FOLDER = Path(__file__).resolve().parent / "reference"
@@ -28,6 +29,7 @@ def pages() -> dict[str, str]:
     own = [registry.load(entry) for entry in registry.entries() if entry.built_in]
     found = {"backends.md": backends_page(own), "python.md": python_page(), "errors.md": errors_page()}
     found["command-line.md"] = command_line_page()
+    found["contract.md"] = contract_page()
     for cls in own:
         found[f"{cls.modality}-{cls.name}.md"] = backend_page(cls)
     return {name: f"{NOTE}\n{text.strip()}\n" for name, text in found.items()}
@@ -51,6 +53,43 @@ def command_line_page() -> str:
         place = f"<modality> {name}" if name in VERBS else name
         own = getattr(common, name.capitalize(), common.Everywhere)
         lines += [f"## {name}", "", f"`artgen {place}`", "", *option_table(declared(own)), ""]
+    for name, help_, positionals, flags, _ in PLUGIN_COMMANDS:
+        place = " ".join([f"artgen plugin {name}", *(f"{each.metavar}{'…' if each.many else ''}" for each in positionals)])
+        lines += [f"## plugin {name}", "", f"`{place}`: {help_}", "", *option_table(declared(flags)), ""]
+    return "\n".join(lines)
+
+
+def contract_page() -> str:
+    """What a plugin author implements and may use, from ``artgen.backend`` and the classes that it hands out."""
+    lines = [f"# The contract, version {API_VERSION}", "", documentation(backend).partition("\n\n")[2], ""]
+    lines += ["## Backend", "", documentation(Backend), "", "Class variables, and the options of each verb:", ""]
+    lines += ["| name | type |", "|---|---|"]
+    lines += [f"| `{name}` | `{cell(str(kind))}` |" for name, kind in Backend.__annotations__.items()]
+    for name in vars(Backend):
+        value = inspect.getattr_static(Backend, name)
+        function = value.__func__ if isinstance(value, classmethod) else value
+        if name.startswith("_") or not inspect.isfunction(function):
+            continue
+        lines += ["", f"### {name}", "", "```python", f"def {name}{signature(function)}", "```", "", documentation(function)]
+    lines += ["", "## TrainOptions", "", "What every training can be asked for.", "", *option_table(declared(backend.TrainOptions))]
+    for cls in (
+        backend.Score,
+        backend.Progress,
+        artwork.Artwork,
+        model.Model,
+        model.NoModel,
+        model.Foreign,
+        dataset.Dataset,
+        options.Options,
+    ):
+        lines += ["", f"## {cls.__name__}", "", f"`{cls.__module__}.{cls.__qualname__}`", "", documentation(cls), "", *members(cls)]
+    lines += ["", "## Training", "", "From `artgen.training`; imported inside methods, since it imports torch.", ""]
+    for cls in (training.Task, training.Phase, training.Batch, training.Position):
+        lines += [f"### {cls.__name__}", "", documentation(cls), "", *members(cls), ""]
+    lines += ["### fit", "", "```python", f"def fit{signature(training.fit)}", "```", "", documentation(training.fit)]
+    lines += ["", "## Reserved names", "", "Names that an option of a backend cannot have, since artgen has them itself.", ""]
+    lines += ["| verb | names |", "|---|---|"]
+    lines += [f"| {verb} | {', '.join(f'`{name}`' for name in sorted(names))} |" for verb, names in backend.RESERVED.items()]
     return "\n".join(lines)
 
 

@@ -7,19 +7,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from test_readme import load
 
 from artgen import registry
-from artgen.artwork import Image
-from artgen.model import Config, save_model
 from artgen.options import declared
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "plugins" / "README.md", *sorted(DOCS.glob("*.md"))]
+WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "plugins" / "README.md"]
+WRITTEN += [*sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("plugins/*.md"))]
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "plugins" / "README.md",
+    *sorted(DOCS.glob("*.md")),
+    *sorted(DOCS.glob("plugins/*.md")),
+]
 generate = load(DOCS / "generate.py")
 
 
@@ -99,25 +102,40 @@ def test_files_and_classes_that_the_explanation_names_exist() -> None:
     assert [pair for pair in found if f"class {pair[1]}" not in code[pair[0]]] == []
 
 
-def test_the_example_of_a_plugin_runs(tmp_path: Path) -> None:
-    block = re.findall(
-        r"^```python\n(.*?)^```$", (DOCS / "plugins.md").read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
-    )[0]
-    place = tmp_path / "stripes_backend.py"
-    place.write_text(block, encoding="utf-8")
-    sys.modules["stripes_backend"] = module = load(place)
-    cls = module.Stripes
-    assert cls.verbs() == ("generate",)
-    config = Config(artgen="0.1.0", backend="image.stripes", network={"resolution": 24})
-    model = save_model(tmp_path / "model", config, {"none": torch.zeros(1)}, "card")
-    (alone,) = cls().generate(model, [7], cls.Generate(width=4))
-    _, among = cls().generate(model, [3, 7], cls.Generate(width=4))
-    assert isinstance(alone, Image)
-    assert alone.pixels.shape == (24, 24, 3)
-    assert np.array_equal(alone.pixels, among.pixels)
-    assert (alone.pixels[0, 0] == alone.pixels[0, 3]).all()
-    assert (alone.pixels[0, 0] != alone.pixels[0, 4]).any()
-    del sys.modules["stripes_backend"]
+def blocks(page: Path, title: str) -> str:
+    """All code of one file that a page shows, in its order."""
+    fence = rf'^```python title="{re.escape(title)}"\n(.*?)^```$'
+    return "".join(re.findall(fence, page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize("file", ["stripes.py", "backend.py"])
+def test_the_tutorial_is_the_teaching_plugin_line_by_line(file: str) -> None:
+    shown = blocks(DOCS / "plugins" / "tutorial.md", f"src/artgen_haze/{file}")
+    assert shown == (ROOT / "examples" / "plugin-haze" / "src" / "artgen_haze" / file).read_text(encoding="utf-8")
+
+
+def test_the_page_on_modalities_is_a_plugin_that_is_tested() -> None:
+    page = (DOCS / "plugins" / "modality.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    code = (ROOT / "tests" / "palette_plugin.py").read_text(encoding="utf-8")
+    lines = [line for line in code.splitlines() if line.strip()]
+    assert [line for line in shown.splitlines() if line.strip() and line not in lines] == []
+
+
+def test_the_page_on_wrapping_shows_the_scaffold() -> None:
+    page = (DOCS / "plugins" / "wrap.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    template = (ROOT / "artgen" / "plugins" / "templates" / "image-wrap" / "backend.py.txt").read_text(encoding="utf-8")
+    code = template.replace("@name@", "diffuse")
+    assert [line for line in shown.splitlines() if line not in code.splitlines()] == []
+
+
+def test_every_check_of_the_kit_belongs_to_a_promise() -> None:
+    from artgen.testing import CHECKS
+
+    page = (DOCS / "plugins" / "promises.md").read_text(encoding="utf-8")
+    named = [name for line in page.splitlines() if line.startswith("- **Checks:**") for name in re.findall(r"`([a-z-]+)`", line)]
+    assert sorted(named) == sorted(CHECKS)
 
 
 def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:

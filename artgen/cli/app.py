@@ -55,7 +55,7 @@ _POSITIONALS = {
 }
 _PLUGIN = Positional("name", "NAME", "Package or backend: artgen-deepdream, deepdream or image.deepdream.")
 _PACKAGES = Positional("name", "NAME", "Package by name, folder, wheel or address.", many=True)
-_PLUGIN_COMMANDS: list[tuple[str, str, list[Positional], type[Options], str]] = [
+PLUGIN_COMMANDS: list[tuple[str, str, list[Positional], type[Options], str]] = [
     ("list", "List the installed plugins; none is imported.", [], common.Plugins, "artgen plugin list --load"),
     (
         "new",
@@ -116,7 +116,7 @@ def flags_of(scan: Scan) -> list[str]:
         return flag_names(_OWN[scan.verb], _groups(cls, scan.verb))
     own: dict[str, type[Options]] = {"backends": common.Backends, "plugins": common.Plugins, "replay": common.Replay}
     if scan.command == "plugin":
-        own["plugin"] = next((flags for name, _, _, flags, _ in _PLUGIN_COMMANDS if name == scan.verb), common.Everywhere)
+        own["plugin"] = next((flags for name, _, _, flags, _ in PLUGIN_COMMANDS if name == scan.verb), common.Everywhere)
     return [*flag_names(own.get(scan.command, common.Everywhere), []), "--help", "--version"]
 
 
@@ -208,7 +208,7 @@ def _add_plugin_commands(app: typer.Typer, scan: Scan) -> None:
         rich_markup_mode=None,
         context_settings=_SETTINGS,
     )
-    for name, help_, positionals, own, example in _PLUGIN_COMMANDS if scan.command == "plugin" else ():
+    for name, help_, positionals, own, example in PLUGIN_COMMANDS if scan.command == "plugin" else ():
         function = command(positionals, own, [], _plugin_action(name, scan))
         group.command(name, help=help_, epilog=_epilog([example]), context_settings=_SETTINGS)(function)
     app.add_typer(group, name="plugin")

@@ -22,7 +22,10 @@ from artgen.errors import ModelError, SourceError, UnusableBackendError, UsageEr
 @pytest.fixture(autouse=True)
 def palettes(place: Path) -> Iterator[Path]:  # noqa: F811
     noise_plugin.install(
-        place, {"palette.ramp": "palette_plugin:Ramp"}, distribution="artgen-palette", modalities={"palette": "palette_plugin:Palette"}
+        place,
+        {"palette.ramp": "palette_plugin:Ramp"},
+        distribution="artgen-palette",
+        modalities={"palette": "palette_plugin:Palette"},
     )
     yield place
     artworks._added.cache_clear()
@@ -99,7 +102,10 @@ def test_a_backend_without_model_refuses_one() -> None:
         ("raise RuntimeError('no ink')", "RuntimeError: no ink"),
         ("Kind = 3", "is not a subclass of artgen.artwork.Artwork"),
         ("from palette_plugin import Palette as Kind", "its class says modality 'palette'"),
-        ("from palette_plugin import Palette\nclass Kind(Palette):\n modality = 'smell'\n endings = ('smell',)", "Kind.endings is a tuple"),
+        (
+            "from palette_plugin import Palette\nclass Kind(Palette):\n modality = 'smell'\n endings = ('smell',)",
+            "Kind.endings is a tuple",
+        ),
         (
             "from artgen.artwork import Artwork\nclass Kind(Artwork):\n modality = 'smell'\n endings = ('.smell',)",
             "Kind does not implement numpy, encode, decode",
