@@ -90,7 +90,7 @@ class Stepper:
         for group in optimizer.param_groups:
             group["lr"] = phase.learning_rate(position) * group.get("scale", 1.0)
         if self.scaler:
-            self.scaler.step(optimizer)
+            self.scaler.step(optimizer)  # type: ignore[arg-type]  # it needs no more of it than we do
             self.scaler.update()
         else:
             optimizer.step()
@@ -150,7 +150,7 @@ class Stepper:
                 parameter = parameters[int(index)]
                 # The moments lie in memory as their weights do: fused optimizers walk both in one pass.
                 value = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor.clone()
-                optimizer.state[parameter][key] = value.detach()
+                optimizer.state.setdefault(parameter, {})[key] = value.detach()
 
     def finite(self) -> bool:
         """Whether every weight is a finite number; a state that is not must never replace a good one."""

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from artgen.artwork import Artwork
 from artgen.dataset import Dataset
+
+
+class Optimizer(Protocol):
+    """What the loop asks of an optimizer: every one of torch's, and :class:`artgen.training.adam.Adam`."""
+
+    param_groups: list[dict[str, Any]]
+    state: Any
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients."""
+
+    def step(self) -> Any:
+        """Update the parameters."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """``state``: the tensors of every parameter by its number."""
 
 
 class Position(NamedTuple):
@@ -35,7 +51,7 @@ class Phase:
 
     name: str
     parameters: Sequence[nn.Parameter]
-    optimizer: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]
+    optimizer: Callable[[Sequence[nn.Parameter]], Optimizer]
     learning_rate: Callable[[Position], float]
     every: int = 1
 

@@ -19,8 +19,9 @@ from artgen.backends.text.transformer.presets import Recipe
 from artgen.errors import DatasetError, ModelError
 from artgen.media.tokenizer import END, FILE, SPECIALS, Tokenizer, open_tokenizer
 from artgen.nn.transformer import dropout, keep
+from artgen.training.adam import Adam
 from artgen.training.schedule import warm_up
-from artgen.training.task import Batch, Phase, Position, Task
+from artgen.training.task import Batch, Optimizer, Phase, Position, Task
 
 if TYPE_CHECKING:
     from artgen.backends.text.transformer.backend import Transformer
@@ -203,15 +204,15 @@ def _take(writer: Writer, model: Model) -> None:
         raise ModelError(f"{model.folder}: config.json and weights do not belong together ({reason})") from None
 
 
-def _adam(names: Sequence[str], weight_decay: float) -> Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]:
+def _adam(names: Sequence[str], weight_decay: float) -> Callable[[Sequence[nn.Parameter]], Optimizer]:
     """AdamW whose tables learn faster than its matrices; only matrices inside blocks decay."""
 
-    def make(parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    def make(parameters: Sequence[nn.Parameter]) -> Optimizer:
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in zip(names, parameters, strict=True):
             decay = weight_decay if name.startswith("blocks.") and parameter.ndim == 2 else 0.0
             groups.setdefault((SCALES.get(name.partition(".")[0], 1.0), decay), []).append(parameter)
         told = [{"params": group, "scale": scale, "weight_decay": decay} for (scale, decay), group in groups.items()]
-        return torch.optim.AdamW(told, betas=(0.9, 0.98), fused=parameters[0].device.type in ("cpu", "cuda"))
+        return Adam(told, betas=(0.9, 0.98))
 
     return make
