@@ -17,12 +17,6 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "plugins" / "README.md"]
 WRITTEN += [*sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("plugins/*.md"))]
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "plugins" / "README.md",
-    *sorted(DOCS.glob("*.md")),
-    *sorted(DOCS.glob("plugins/*.md")),
-]
 generate = load(DOCS / "generate.py")
 
 
