@@ -246,7 +246,7 @@ def _read(found: Found, corpus: Corpus, options: Prepare, progress: Progress) ->
                         corpus.add(document)
                     encodings[told.encoding] += 1
                 except SourceError as error:
-                    if _meant(error, options) or len(found.items) == 1:
+                    if "--column takes" in str(error) or len(found.items) == 1:  # what was typed, not one of many files
                         raise
                     corpus.drop(before)
                     skipped.append(Skipped(item.source.name, str(error).removeprefix(f"{item.source.name}: ").partition("; ")[0]))
@@ -257,11 +257,6 @@ def _read(found: Found, corpus: Corpus, options: Prepare, progress: Progress) ->
     finally:
         progress.finish()
     return {"encodings": dict(encodings), "skipped": skipped}
-
-
-def _meant(error: SourceError, options: Prepare) -> bool:
-    """Whether an error is about what was typed, not about one of many files."""
-    return "--column takes" in str(error)
 
 
 def _tokenizer(corpus: Corpus, options: Prepare, progress: Progress) -> Tokenizer:
@@ -283,40 +278,44 @@ def _write(
     corpus: Corpus, tokenizer: Tokenizer, folder: Path, scratch: Path, found: Found, told: dict[str, Any], key: str,
     options: Prepare, progress: Progress,
 ) -> Dataset:  # fmt: skip
+    counts, digests = _encode(corpus, tokenizer, scratch, progress)
+    with sentences(folder):
+        tokenizer.save(folder / tokens.FILE)
+        for name in counts:
+            (scratch / f"{name}.npy").replace(folder / f"{name}.npy")
+    manifest = Manifest(
+        artgen=version("artgen"), kind="text", count=counts["train"],
+        arrays={name: f"{name}.npy" for name in counts}, shapes={name: [count] for name, count in counts.items()},
+        options=options.asdict(), sources=found.origins, skipped=told["skipped"],
+        notes=_notes(corpus, tokenizer, told, found) | {"key": key},
+        fingerprint=fingerprint(*digests, tokenizer.to_bytes()),
+    )  # fmt: skip
+    return write_manifest(folder, manifest)
+
+
+def _encode(
+    corpus: Corpus, tokenizer: Tokenizer, scratch: Path, progress: Progress
+) -> tuple[dict[str, int], list[bytes]]:  # fmt: skip
+    """Write both arrays into ``scratch``; returns their lengths and hashes."""
     kind = np.dtype(np.uint16 if tokenizer.size <= 2**16 else np.uint32)
-    files = {name: TokenFile(scratch / f"{name}.npy", kind) for name in ("train", "held_out")}
-    progress.start("Writing tokens", corpus.characters, "characters")
-    try:
-        many = len(corpus.documents) > 1
+    many = len(corpus.documents) > 1
+    with contextlib.ExitStack() as stack:
+        files = {
+            name: stack.enter_context(contextlib.closing(TokenFile(scratch / f"{name}.npy", kind)))
+            for name in ("train", "held_out")
+        }
+        progress.start("Writing tokens", corpus.characters, "characters")
+        stack.callback(progress.finish)
         for name, batch in corpus.batches():
             for ids, (text, whole) in zip(tokenizer.encode_all([text for text, _ in batch]), batch, strict=True):
                 files[name].add(ids)
                 if whole and many:
                     files[name].add(np.array([tokens.END]))
                 progress.advance(len(text))
-        counts = {name: file.finish() for name, file in files.items()}
-    finally:
-        progress.finish()
-        for file in files.values():
-            file.close()
-    with sentences(folder):
-        tokenizer.save(folder / tokens.FILE)
-        for name in files:
-            (scratch / f"{name}.npy").replace(folder / f"{name}.npy")
-    shown = tokenizer.to_bytes()
-    manifest = Manifest(
-        artgen=version("artgen"), kind="text", count=counts["train"],
-        arrays={name: f"{name}.npy" for name in files}, shapes={name: [count] for name, count in counts.items()},
-        options=options.asdict(), sources=found.origins, skipped=told["skipped"],
-        notes=_notes(corpus, tokenizer, counts, told, found) | {"key": key},
-        fingerprint=fingerprint(files["train"].digest, files["held_out"].digest, shown),
-    )  # fmt: skip
-    return write_manifest(folder, manifest)
+        return {name: file.finish() for name, file in files.items()}, [file.digest for file in files.values()]
 
 
-def _notes(
-    corpus: Corpus, tokenizer: Tokenizer, counts: dict[str, int], told: dict[str, Any], found: Found
-) -> dict[str, Any]:  # fmt: skip
+def _notes(corpus: Corpus, tokenizer: Tokenizer, told: dict[str, Any], found: Found) -> dict[str, Any]:
     notes: dict[str, Any] = {
         "tokenizer": tokenizer.kind,
         "vocabulary": tokenizer.size,
