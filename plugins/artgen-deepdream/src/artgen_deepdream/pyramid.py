@@ -8,8 +8,11 @@ from torch.nn import functional as F
 
 # B batch, C channels, H height, W width
 
-LEVELS = 4
-"""Bands that a gradient is split into."""
+LEVELS = 3
+"""Bands that a gradient is split into, beside the coarse rest."""
+
+REST = 0.25
+"""Weight of the coarse rest: octaves draw the large shapes, and at full weight it bleaches and blackens whole regions."""
 
 REGION = 16
 """Edge of the regions that are made equally strong, in pixels of a band."""
@@ -40,7 +43,7 @@ def enlarged(detail: Tensor, height: int, width: int) -> Tensor:
 
 
 def laplacian(gradient: Tensor) -> Tensor:
-    """The gradient [B, C, H, W] with all its bands, fine to coarse, equally strong.
+    """The gradient [B, C, H, W] with its bands, fine to coarse, equally strong.
 
     Source: Mordvintsev 2016, "DeepDreaming with TensorFlow" (Laplacian pyramid gradient normalisation).
     """
@@ -51,7 +54,7 @@ def laplacian(gradient: Tensor) -> Tensor:
         small = _halved(gradient)
         bands.append(gradient - _grown(small, gradient))
         gradient = small
-    even = level(gradient)
+    even = REST * level(gradient)
     for band in reversed(bands):
         even = _grown(even, band) + level(band)
     return even
