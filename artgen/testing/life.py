@@ -16,6 +16,7 @@ from artgen import api
 from artgen.artwork import Artwork
 from artgen.backend import SILENT, Progress
 from artgen.model import Model
+from artgen.testing import samples
 from artgen.testing.state import Snapshot, threads_left
 from artgen.testing.verdict import NotApplicable
 from artgen.testing.watch import Watch, watching
@@ -143,6 +144,7 @@ def live(subject: Subject, name: str, *, recorded: bool) -> Life:
                 life.do("generate", lambda: api.generate(
                     modality, seeds=SEEDS, model=_model(subject, life), **making, **subject.options("generate")
                 ))  # fmt: skip
+            subject.adopt(life.results.get("generate", ()))
             if "modify" in verbs:
                 life.do("modify", lambda: api.modify(
                     modality, subject.own_works, seed=SEEDS[0], model=_model(subject, life), **making, **subject.options("modify")
@@ -152,7 +154,9 @@ def live(subject: Subject, name: str, *, recorded: bool) -> Life:
         life.before, life.after = before, Snapshot.now()
         life.threads = threads_left(threads)
         before.restore()
-    life.temporary = sorted(str(place.relative_to(life.folder / "tmp")) for place in (life.folder / "tmp").rglob("*"))
+    left = [place.relative_to(life.folder / "tmp") for place in (life.folder / "tmp").rglob("*")]
+    # torch makes a folder for compiled code as soon as its compiler is imported, and keeps it for the next process.
+    life.temporary = sorted(str(place) for place in left if not place.parts[0].startswith("torchinductor"))
     life.changed_inputs = [name for name, digest in inputs.items() if _digest(Path(name)) != digest]
     return life
 
@@ -189,7 +193,7 @@ def _collect_inputs(subject: Subject, life: Life) -> dict[str, str]:
     """The user's files that the verbs read, with their hashes."""
     files: list[Path] = []
     for wanted, verb in (("sources", "prepare"), ("own_works", "modify")):
-        if verb not in subject.verbs or (wanted == "own_works" and subject.cls.modality not in ("image", "audio", "text", "video")):
+        if verb not in subject.verbs or (wanted == "own_works" and subject.cls.modality not in samples.MODALITIES):
             continue
         try:
             places: list[Path] = getattr(subject, wanted)

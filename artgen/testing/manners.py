@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,8 +152,7 @@ def errors_model(subject: Subject) -> None:
     making = next((verb for verb in ("generate", "modify") if verb in subject.verbs), None)
     if making is None:
         raise NotApplicable("it makes no works")
-    import shutil
-
+    subject.cold.result(making)
     folder = subject.folder / "cut model"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(subject.cold.result("train").folder, folder)

@@ -14,6 +14,9 @@ _WORDS = [
     "garden", "wall", "and", "river", "carries", "leaves", "toward", "evening", "while", "someone", "counts", "stars", "for",
     "no", "one", "window", "opens", "wind", "moves", "silver", "grass", "we", "walk", "home", "slowly",
 ]  # fmt: skip
+MODALITIES = ("image", "audio", "text", "video")
+"""Those that the kit makes data for."""
+
 _RATE = 16_000  # samples a second of the sounds
 
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,29 +63,12 @@ class Snapshot:
         return f"the environment ({', '.join(names)})"
 
     def restore(self) -> None:
-        """Put everything back as it was."""
-        import torch
-
-        values = self.values
-        random.setstate(values["the state of random"])
-        kind, keys, *rest = values["the state of numpy.random"]
-        np.random.set_state((kind, np.frombuffer(keys, np.uint32), *rest))
-        torch.set_rng_state(torch.frombuffer(bytearray(values["the state of torch's generator"]), dtype=torch.uint8))
-        torch.set_default_dtype(values["torch's default dtype"])
-        if torch.get_num_threads() != values["torch's number of threads"]:
-            torch.set_num_threads(values["torch's number of threads"])
-        torch.set_grad_enabled(values["torch's grad mode"])
-        torch.use_deterministic_algorithms(values["torch's deterministic mode"])
-        torch.set_float32_matmul_precision(values["torch's matmul precision"])
-        np.seterr(**values["numpy's error handling"])
-        os.chdir(values["the working folder"])
-        for name in os.environ.keys() - values["the environment"].keys() - set(_OWN_VARIABLES):
-            del os.environ[name]
-        os.environ.update(values["the environment"])
-        warnings.filters[:] = values["the warnings filters"]  # type: ignore[index]  # a list, which typeshed hides
-        sys.setrecursionlimit(values["the recursion limit"])
-        for number, handler in values.get("the signal handlers", {}).items():
-            signal.signal(number, handler)
+        """Put back what is not as it was."""
+        now = Snapshot.now().values
+        for name, value in self.values.items():
+            # Only what changed: to set the deterministic mode, say, imports a compiler.
+            if now.get(name) != value:
+                _SETTERS[name](value)
 
 
 @contextlib.contextmanager
@@ -109,3 +92,60 @@ def threads_left(before: set[threading.Thread], patience: float = 2.0) -> list[s
 def _numpy_state() -> tuple[Any, ...]:
     kind, keys, *rest = np.random.get_state(legacy=True)
     return (kind, bytes(np.asarray(keys)), *rest)
+
+
+def _set_numpy_state(value: tuple[Any, ...]) -> None:
+    kind, keys, *rest = value
+    np.random.set_state((kind, np.frombuffer(keys, np.uint32), *rest))
+
+
+def _set_torch(name: str) -> Callable[[Any], None]:
+    """The function of torch called ``name``, looked up when it is used: torch is imported late."""
+
+    def setter(value: Any) -> None:
+        import torch
+
+        getattr(torch, name)(value)
+
+    return setter
+
+
+def _set_torch_state(value: bytes) -> None:
+    import torch
+
+    torch.set_rng_state(torch.frombuffer(bytearray(value), dtype=torch.uint8))
+
+
+def _set_environment(value: dict[str, str]) -> None:
+    for name in os.environ.keys() - value.keys() - set(_OWN_VARIABLES):
+        del os.environ[name]
+    os.environ.update(value)
+
+
+def _set_filters(value: list[Any]) -> None:
+    warnings.filters[:] = value  # type: ignore[index]  # a list, which typeshed hides
+    warnings.simplefilter("default", append=True)  # tells the module that its filters changed
+    warnings.filters[:] = value  # type: ignore[index]
+
+
+def _set_signals(value: dict[int, Any]) -> None:
+    for number, handler in value.items():
+        signal.signal(number, handler)
+
+
+_SETTERS: dict[str, Callable[[Any], object]] = {
+    "the state of random": random.setstate,
+    "the state of numpy.random": _set_numpy_state,
+    "the state of torch's generator": _set_torch_state,
+    "torch's default dtype": _set_torch("set_default_dtype"),
+    "torch's number of threads": _set_torch("set_num_threads"),
+    "torch's grad mode": _set_torch("set_grad_enabled"),
+    "torch's deterministic mode": _set_torch("use_deterministic_algorithms"),
+    "torch's matmul precision": _set_torch("set_float32_matmul_precision"),
+    "numpy's error handling": lambda value: np.seterr(**value),
+    "the working folder": os.chdir,
+    "the environment": _set_environment,
+    "the warnings filters": _set_filters,
+    "the recursion limit": sys.setrecursionlimit,
+    "the signal handlers": _set_signals,
+}

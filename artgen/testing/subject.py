@@ -56,6 +56,7 @@ class Subject:
         self.cls = cls
         self.given = {verb: dict(values) for verb, values in (options or {}).items()}
         self._sources, self._model = sources, model
+        self._own: list[Path] = []
         for verb in self.given:
             if verb not in VERBS:
                 raise UsageError(f"options for {verb!r}: there is no such verb; give options for {', '.join(VERBS)}")
@@ -113,17 +114,25 @@ class Subject:
             raise NotApplicable(f"the kit has no data of {self.cls.modality}: {advice}")
         return made
 
-    @cached_property
+    @property
     def own_works(self) -> list[Path]:
-        """Files of the user to modify: the kit's, else two that the backend generates."""
-        folder = self.folder / "own"
-        if (made := samples.own_works(self.cls.modality, folder)) is not None:
-            return made
-        if "generate" not in self.verbs:
+        """Files of the user to modify: the kit's, else those that :meth:`adopt` was given.
+
+        Raises:
+            NotApplicable: there are none.
+        """
+        if not self._own:
+            self._own = samples.own_works(self.cls.modality, self.folder / "own") or []
+        if not self._own:
             raise NotApplicable(f"the kit has no works of {self.cls.modality} to modify, and the backend generates none")
-        folder.mkdir()
-        works = self.generate(SEEDS[:2])
-        return [work.save(folder / f"{number}{work.endings[0]}") for number, work in enumerate(works)]
+        return self._own
+
+    def adopt(self, works: Sequence[Artwork]) -> None:
+        """Take works of the backend itself for those of a user, in a modality that the kit has none of."""
+        folder = self.folder / "own"
+        if self.cls.modality not in samples.MODALITIES and not self._own:
+            folder.mkdir()
+            self._own = [work.save(folder / f"{number}{work.endings[0]}") for number, work in enumerate(works[:2])]
 
     @cached_property
     def cold(self) -> Life:
@@ -168,6 +177,7 @@ class Subject:
             NotApplicable: the backend does not generate, or what it needs did not come about.
         """
         self.need("generate")
+        self.cold.result("generate")
         chosen = {**self.options("generate"), **options}
         return api.generate(
             self.cls.modality, backend=self.cls.name, model=model or self.model(), seeds=seeds, device="cpu", progress=progress,
@@ -177,6 +187,7 @@ class Subject:
     def modify(self, inputs: Sequence[Path | Artwork], *, seed: int = SEEDS[0], progress: Progress = SILENT) -> list[Artwork]:
         """Changed versions of ``inputs``, made through the API as a user makes them."""
         self.need("modify")
+        self.cold.result("modify")
         return api.modify(
             self.cls.modality, inputs, backend=self.cls.name, model=self.model(), seed=seed, device="cpu", progress=progress,
             **self.options("modify"),

@@ -60,8 +60,8 @@ def _described(result: Any) -> str:
 
 def same_seed(subject: Subject) -> None:
     """A work is the same alone, among others and in another order."""
-    model = subject.model()
     together = _together(subject)
+    model = subject.model()
     whole = subject.generate(SEEDS, model=model)
     again = subject.generate(SEEDS)
     for first, second in zip(whole, again, strict=True):
@@ -110,6 +110,8 @@ def replay(subject: Subject) -> None:
     from artgen.remake import replay as remake
 
     works = subject.generate(SEEDS)  # the last of three: a recipe that told the wrong seed would give another
+    if not _together(subject) and not same(works[-1], subject.generate(SEEDS[-1:])[0]):
+        raise NotApplicable("a work is another when it is made alone; see the check same-seed")
     folder = _fresh(subject, "replay")
     for ending in works[-1].endings:
         place = works[-1].save(folder / f"work{ending}")

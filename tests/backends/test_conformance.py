@@ -1,0 +1,17 @@
+"""artgen's own backends, held to what it asks of plugins."""
+
+from __future__ import annotations
+
+from noise_plugin import Noise
+
+from artgen.testing import conformance
+
+test_image_gan = conformance("image.gan", options={"evaluate": {"items": 4, "metrics": ("copies",)}})
+
+test_noise = conformance(
+    Noise,
+    expected={
+        "errors-model": "the plugin of the tests reads its weights itself, and lets the reader's error through",
+        "errors-sources": "the plugin of the tests takes a folder that is not there for an empty one of that name",
+    },
+)
