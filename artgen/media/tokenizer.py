@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from artgen.errors import ModelError, OptionError, UsageError
 from artgen.files import write_atomically
+from artgen.media.bytepairs import engine, short, utf32, visible_bytes
 
 END = 0
 """Between two documents: what was before says nothing about what comes."""
@@ -38,11 +39,6 @@ _HALVES = 16
 _FIRST = SPECIALS + _HALVES
 _WHOLE_ALPHABET = 1000
 _MOST_CHARACTERS = 8000
-_PIECE = 2**16
-# Words, numbers of up to three digits, signs and spaces; bounded, because a megabyte of one letter would be one word.
-_WORDS = (
-    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}[\p{L}\p{M}]{0,63}| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]{1,32}|\s{1,64}(?!\S)|\s{1,64}"
-)  # fmt: skip
 
 Kind = Literal["char", "bpe"]
 
@@ -134,7 +130,7 @@ class CharTokenizer(Tokenizer):
 
     def __init__(self, characters: str) -> None:
         self.characters = characters
-        self._codes = np.frombuffer(_utf32(characters), np.uint32)
+        self._codes = np.frombuffer(utf32(characters), np.uint32)
         if len(np.unique(self._codes)) != len(characters):
             raise UsageError("a character occurs twice in the vocabulary; give each once")
 
@@ -145,7 +141,7 @@ class CharTokenizer(Tokenizer):
         Raises:
             OptionError: ``size`` leaves no room for characters.
         """
-        codes, counts = np.unique(np.frombuffer(_utf32(text), np.uint32), return_counts=True)
+        codes, counts = np.unique(np.frombuffer(utf32(text), np.uint32), return_counts=True)
         return cls.from_counts(dict(zip(codes.tolist(), counts.tolist(), strict=True)), size)
 
     @classmethod
@@ -182,7 +178,7 @@ class CharTokenizer(Tokenizer):
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """One id a character, two for each byte of a character without an id."""
-        codes = np.frombuffer(_utf32(text), np.uint32)
+        codes = np.frombuffer(utf32(text), np.uint32)
         ids = self._table[codes].astype(np.int64)
         unknown = ids == 0
         if not unknown.any():
@@ -246,7 +242,7 @@ class BpeTokenizer(Tokenizer):
     kind: ClassVar[Kind] = "bpe"
 
     def __init__(self, tokens: list[str], merges: list[tuple[str, str]]) -> None:
-        alphabet = _visible_bytes()
+        alphabet = visible_bytes()
         self.tokens = tokens
         self.merges = merges
         try:
@@ -276,12 +272,12 @@ class BpeTokenizer(Tokenizer):
             raise OptionError(f"--vocabulary takes {SPECIALS + 256} or more for the tokenizer bpe, not {size}")
         from tokenizers import models, pre_tokenizers, trainers
 
-        engine = _engine(models.BPE())
+        learner = engine(models.BPE())
         trainer = trainers.BpeTrainer(
             vocab_size=size - SPECIALS, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=[]
         )
-        engine.train_from_iterator(_short(pieces), trainer)
-        told = msgspec.json.decode(engine.to_str())["model"]
+        learner.train_from_iterator(short(pieces), trainer)
+        told = msgspec.json.decode(learner.to_str())["model"]
         tokens = sorted(told["vocab"], key=told["vocab"].__getitem__)
         return cls(tokens, [(first, second) for first, second in told["merges"]])
 
@@ -295,11 +291,11 @@ class BpeTokenizer(Tokenizer):
         from tokenizers import models
 
         vocabulary = {token: number for number, token in enumerate(self.tokens)}
-        return _engine(models.BPE(vocab=vocabulary, merges=self.merges))
+        return engine(models.BPE(vocab=vocabulary, merges=self.merges))
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """The byte pairs of ``text``, whatever signs are in it; long text is encoded in pieces of about 65,000 characters."""
-        pieces = list(_short([text]))
+        pieces = list(short([text]))
         if not pieces:
             return np.zeros(0, np.int64)
         coded = self._engine.encode_batch_fast(pieces, add_special_tokens=False)
@@ -421,59 +417,7 @@ def _foreign(token: int, size: int) -> UsageError:
     return UsageError(f"token {token} is none of this tokenizer's, which go from 0 to {size - 1}; use the model's own")
 
 
-def _utf32(text: str) -> bytes:
-    try:
-        return text.encode("utf-32-le")
-    except UnicodeEncodeError as error:
-        raise UsageError(
-            f"the text holds half of a character (lone surrogate U+{ord(text[error.start]):04X} at character {error.start + 1}), "
-            "which no file can hold; delete it"
-        ) from None
-
-
 def _joined(halves: NDArray[np.int64]) -> str:
     whole = len(halves) // 2 * 2
     text = (halves[:whole:2] << 4 | halves[1:whole:2]).astype(np.uint8).tobytes().decode("utf-8", "replace")
     return text if whole == len(halves) else text + "�"
-
-
-def _short(pieces: Iterable[str]) -> Iterator[str]:
-    """The text in pieces of bounded length, cut before a word where there is one: a word is then never cut by chance."""
-    for piece in pieces:
-        _utf32_check(piece)
-        at = 0
-        while len(piece) - at > _PIECE:
-            cut = max(piece.rfind("\n", at, at + _PIECE), piece.rfind(" ", at + _PIECE // 2, at + _PIECE))
-            cut = cut if cut > at else at + _PIECE
-            yield piece[at:cut]
-            at = cut
-        if at < len(piece):
-            yield piece[at:]
-
-
-def _utf32_check(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        _utf32(text)
-
-
-def _engine(model: Any) -> Any:
-    """The library's tokenizer around ``model``: bytes in visible signs, cut into words, no signs with a meaning."""
-    from tokenizers import Regex, Tokenizer, pre_tokenizers
-
-    engine = Tokenizer(model)
-    engine.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_WORDS), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    return engine
-
-
-def _visible_bytes() -> dict[str, int]:
-    """The sign that stands for each byte in GPT-2's vocabulary: the byte's own where it is visible, else one from U+0100 on."""
-    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in visible]
-    return {chr(byte): byte for byte in visible} | {chr(0x100 + number): byte for number, byte in enumerate(hidden)}
