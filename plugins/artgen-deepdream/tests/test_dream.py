@@ -11,9 +11,9 @@ import torch
 from conftest import blob
 
 import artgen
-from artgen.artwork import Image, Video
+from artgen.artwork import Image, Video, open_artwork
 from artgen.backend import Silent
-from artgen.errors import OptionError, SourceError
+from artgen.errors import OptionError, SourceError, UsageError
 from artgen.model import Model
 from artgen.remake import replay
 from artgen_deepdream import pyramid
@@ -92,7 +92,7 @@ def test_without_colour_only_lightness_changes(tiny: Model):
 def test_parts_give_the_gradient_of_the_whole(tiny: Model):
     """Cuts are hidden by the margin: only what a layer sees beyond it may differ."""
     reader = reader_of(tiny)
-    picture = noise(320, 2)
+    picture = noise(288, 2)
     found = {}
     for tile in (64, 1024):
         dreamer = Dreamer(reader, Objective(reader, [Target("mixed3a")]), Dream(layer="mixed3a", tile=tile, jitter=0))
@@ -108,14 +108,16 @@ def test_parts_cover_an_edge_once_and_none_is_too_large(length: int, tiny: Model
         spans = dreamer._spans(length, torch.Generator().manual_seed(seed))
         covered = [place for rows, _ in spans for place in range(rows.start, rows.stop)]
         assert covered == list(range(length))
-        assert all(wide.stop - wide.start <= 2 * 64 + 2 * MARGIN for _, wide in spans)
+        assert all(wide.stop - wide.start <= 64 + 32 + 2 * MARGIN for _, wide in spans)
 
 
 def test_a_large_picture_is_dreamed_in_parts(tiny: Model):
     picture = Image(blob(6, 210, 190))
     whole, parts = dreamed(tiny, picture, octaves=1, jitter=0), dreamed(tiny, picture, octaves=1, jitter=0, tile=64)
-    assert np.abs(whole.astype(int) - parts).mean() < 3
-    assert np.abs(whole.astype(int) - picture.pixels).mean() > 3
+    added, in_parts = (pixels.astype(int) - picture.pixels for pixels in (whole, parts))
+    assert np.abs(added).mean() > 5
+    # Not equal: what is usual in a picture is learned from its middle part.
+    assert np.corrcoef(added.ravel(), in_parts.ravel())[0, 1] > 0.9
 
 
 def test_octaves_grow_to_the_full_size_and_are_never_too_small():
@@ -163,7 +165,7 @@ def test_a_guide_draws_the_dream_towards_itself(tiny: Model):
 
 
 def test_a_guide_that_is_missing_or_too_small(tiny: Model, tmp_path: Path):
-    with pytest.raises(SourceError, match="no such file"):
+    with pytest.raises(SourceError, match=r"(?i)no such file"):
         dreamed(tiny, Image(blob(1)), guide=str(tmp_path / "none.png"))
     small = Image(blob(1, 8, 8)).save(tmp_path / "small.png")
     with pytest.raises(SourceError, match="8x8 is too small for this network; give at least 16x16"):
@@ -210,7 +212,7 @@ def test_replay_of_a_dream_is_identical(run: Path, tmp_path: Path):
     )[0]
     path = work.save(tmp_path / "dream.png")
     assert replay(path, device="cpu").state == "identical"
-    assert artgen.open(path).recipe.options["layer"] == "mixed3a"  # type: ignore[union-attr]
+    assert open_artwork(path).recipe.options["layer"] == "mixed3a"  # type: ignore[union-attr]
 
 
 def test_dreams_from_noise_depend_on_their_seed_alone(tiny: Model):
@@ -297,5 +299,5 @@ def test_options_that_do_not_go_together(kind: type[Dream], options: dict[str, A
 
 def test_only_pictures_are_dreamed_on(tiny: Model):
     film = Video(np.zeros((2, 32, 32, 3), np.uint8), name="film.mp4")
-    with pytest.raises(artgen.UsageError, match=r"film\.mp4: deepdream modifies pictures, not video"):
+    with pytest.raises(UsageError, match=r"film\.mp4: deepdream modifies pictures, not video"):
         list(DeepDream().modify(tiny, [film], [0], Modify()))

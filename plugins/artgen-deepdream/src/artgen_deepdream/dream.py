@@ -25,7 +25,10 @@ RATE = 0.02
 
 USUAL_STEPS = 12
 
-MARGIN = 48
+ALIGNED = 32
+"""Cuts lie at multiples of this many pixels, so that strides and pools meet the same pixels as in the whole picture."""
+
+MARGIN = 2 * ALIGNED
 """Pixels around a tile that go through the network with it, so that it knows its neighbours."""
 
 Each = Callable[[], None]
@@ -113,8 +116,9 @@ class Dreamer:
         # A little over a tile is cheaper whole than in two parts.
         if length <= tile + 2 * MARGIN:
             return [(slice(0, length), slice(0, length))]
-        first = tile // 2 + int(torch.randint(0, tile // 2 + 1, (), generator=generator))
-        cuts = [0, *range(first, length - tile // 4, tile), length]
+        pitch = tile // ALIGNED
+        first = pitch - int(torch.randint(0, pitch // 2 + 1, (), generator=generator))
+        cuts = [0, *range(first * ALIGNED, length - tile // 4, pitch * ALIGNED), length]
         return [(slice(a, b), slice(max(0, a - MARGIN), min(length, b + MARGIN))) for a, b in pairwise(cuts)]
 
     def _part(self, dream: Tensor) -> Tensor:

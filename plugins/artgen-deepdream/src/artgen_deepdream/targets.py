@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -58,7 +59,7 @@ class Objective:
         self.targets = targets
         self.names = [target.layer for target in targets]
         self.guides: list[Tensor] = []
-        self.usual: list[tuple[Tensor, Tensor]] = []
+        self.usual: list[Usual] = []
         if guide is not None:
             with torch.no_grad():
                 self.guides = [_places(answer) for answer in reader.answers(guide, self.names)]
@@ -69,7 +70,7 @@ class Objective:
 
         Without it the loudest channel of a layer would draw the whole dream, and the loudest layer of several.
         """
-        self.usual = [_usual(answer) for answer in self.reader.answers(pictures, self.names)]
+        self.usual = [_usual(answer, pictures) for answer in self.reader.answers(pictures, self.names)]
 
     def __call__(self, pictures: Tensor) -> Tensor:
         """One number: a sum over all places, so that the parts of a picture add up to the whole."""
@@ -77,26 +78,33 @@ class Objective:
 
     def _values(self, pictures: Tensor) -> list[Tensor]:
         answers = self.reader.answers(pictures, self.names)
-        # A place of a deep layer stands for many pixels: by the pixel, every layer counts the same.
-        areas = [pictures[0, 0].numel() / answer[0, 0].numel() for answer in answers]
-        usual = self.usual or [_usual(answer.detach()) for answer in answers]
-        raised = [(answer - mean) / spread for answer, (mean, spread) in zip(answers, usual, strict=True)]
+        usual = self.usual or [_usual(answer.detach(), pictures) for answer in answers]
+        raised = [(answer - known.mean) / known.spread for answer, known in zip(answers, usual, strict=True)]
         if self.guides:
             guides = [
-                (guide - mean[0, :, 0, 0]) / spread[0, :, 0, 0] for guide, (mean, spread) in zip(self.guides, usual, strict=True)
+                (guide - known.mean.flatten()) / known.spread.flatten() for guide, known in zip(self.guides, usual, strict=True)
             ]
-            return [_resemblance(answer, guide) * area for answer, guide, area in zip(raised, guides, areas, strict=True)]
-        return [
-            _strength(answer, target.channels) * area / answer.shape[1]
-            for answer, target, area in zip(raised, self.targets, areas, strict=True)
-        ]
+            values = [_resemblance(answer, guide) for answer, guide in zip(raised, guides, strict=True)]
+        else:
+            values = [_strength(answer, target.channels) for answer, target in zip(raised, self.targets, strict=True)]
+        return [value * known.area / known.mean.numel() for value, known in zip(values, usual, strict=True)]
 
 
-def _usual(answer: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and spread of every channel, each [1, C, 1, 1]."""
+class Usual(NamedTuple):
+    """What is usual of an answer: mean and spread of every channel, each [1, C, 1, 1], and the pixels that a place stands for.
+
+    A place of a deep layer stands for many pixels: by the pixel, every layer counts the same.
+    """
+
+    mean: Tensor
+    spread: Tensor
+    area: float
+
+
+def _usual(answer: Tensor, pictures: Tensor) -> Usual:
     mean, variance = answer.mean((0, 2, 3), keepdim=True), answer.var((0, 2, 3), keepdim=True, unbiased=False)
     # A channel that is silent in this picture must not be blown up to the others' size.
-    return mean, (variance + 0.1 * variance.mean() + 1e-8).sqrt()
+    return Usual(mean, (variance + 0.1 * variance.mean() + 1e-8).sqrt(), pictures[0, 0].numel() / answer[0, 0].numel())
 
 
 def _strength(raised: Tensor, channels: tuple[int, ...]) -> Tensor:

@@ -150,7 +150,7 @@ def _window(length: int, edge: Tensor, start: Tensor, size: int) -> Tensor:
 
 
 def _schedule(at: Position, rate: float) -> float:
-    return cosine(at.fraction, rate, rate / 50) * warm_up(at.seen, WARM_UP)
+    return cosine(at.fraction, rate, rate / 50) * warm_up(at.seen, min(WARM_UP, at.total // 10))
 
 
 def _adamw(parameters: Sequence[torch.nn.Parameter]) -> torch.optim.Optimizer:

@@ -187,4 +187,4 @@ def _opaque(pixels: Pixels) -> Pixels:
     """Pixels [H, W, C] as a film has them: RGB, transparency laid on white."""
     from artgen.media import colour
 
-    return np.asarray(colour.to_rgb(image_media.to_pil(pixels), (255, 255, 255)))
+    return np.array(colour.to_rgb(image_media.to_pil(pixels), (255, 255, 255)))
