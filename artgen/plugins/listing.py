@@ -55,7 +55,8 @@ def plugin_backends(name: str) -> list[registry.Entry]:
     mine = mine or [entry for entry in found if discovery.normal(entry.distribution) == f"artgen-{discovery.normal(name)}"]
     if not mine:
         known = dict.fromkeys([*(entry.full_name for entry in found), *(entry.distribution for entry in found)])
-        raise UsageError(f"no plugin or backend {name!r}{nearest(name, known)}; installed: {', '.join(known)}")
+        hint = nearest(name, known) or nearest(name, [entry.name for entry in found])
+        raise UsageError(f"no plugin or backend {name!r}{hint}; installed: {', '.join(known)}")
     return mine
 
 

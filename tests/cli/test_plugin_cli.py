@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -106,7 +107,7 @@ def test_new_writes_a_whole_package(said: Any, modality: str, kind: str) -> None
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["artgen.backends"] == {f"{modality}.soft-clouds": "artgen_soft_clouds.backend:SoftClouds"}
     for file in files:
-        assert "@" not in (folder / file).read_text().replace("actions/checkout@v4", "").replace("setup-uv@v6", "")
+        assert re.findall(r"@\w+@", (folder / file).read_text()) == []  # nothing is left to fill in
     backend = (folder / "src/artgen_soft_clouds/backend.py").read_text()
     assert "class SoftClouds(Backend):" in backend
     assert "api_version = 1" in backend
@@ -119,16 +120,16 @@ def test_the_new_package_trains_on_ten_pictures(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    said("plugin", "new", "clouds", "--output", tmp_path / "mine")
+    said("plugin", "new", "mist", "--output", tmp_path / "mine")  # a name that no other test writes: it is imported from here on
     monkeypatch.syspath_prepend(tmp_path / "mine" / "src")
-    noise_plugin.install(place, {"image.clouds": "artgen_clouds.backend:Clouds"}, distribution="artgen-clouds")
+    noise_plugin.install(place, {"image.mist": "artgen_mist.backend:Mist"}, distribution="artgen-mist")
     ten = tmp_path / "ten"
     ten.mkdir()
     for path in sorted(pictures.rglob("*.png"))[:10]:
         (ten / path.name).write_bytes(path.read_bytes())
     common = (
         "--backend",
-        "clouds",
+        "mist",
         "--resolution",
         "16",
         "--latent",
@@ -141,7 +142,8 @@ def test_the_new_package_trains_on_ten_pictures(
         "fp32",
     )
     said("image", "train", ten, *common, "--steps", "120", "--previews", "1", "--output", "run")
-    errors = [json.loads(line)["loss"] for line in Path("run/metrics.jsonl").read_text().splitlines() if "loss" in line]
+    lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    errors = [line["error/autoencoder"] for line in lines if "error/autoencoder" in line]
     assert errors[-1] < errors[0] / 2  # it learns, not only runs
     first = said("image", "generate", "--model", "run", "--seed", "7", "--output", "a.png").strip()
     said("image", "generate", "--model", "run", "--seeds", "3,7", "--output", "b/")
@@ -182,7 +184,7 @@ def test_the_test_of_the_new_package_is_the_kit() -> None:
         (["uninstall", "artgen", "--yes"], "artgen itself is no plugin"),
         (["uninstall", "noise"], "nobody is there to ask; look at the changes and give --yes"),
         (["list", "--lode"], "no option --lode; did you mean --load?"),
-        (["lst"], "No such command 'lst'; see artgen plugin --help"),
+        (["lst"], "No such command 'lst'"),
     ],
 )
 def test_mistakes(said: Any, monkeypatch: pytest.MonkeyPatch, words: list[str], sentence: str) -> None:
@@ -209,11 +211,12 @@ def test_check_prints_a_table_and_exits_by_it(said: Any) -> None:
     table = said("plugin", "check", "image.noise", "--only", "described", "--only", "verbs", code=0)
     assert "described" in table
     assert "2 passed" in table
-    told = json.loads(said("plugin", "check", "noise", "--only", "described", "--json"))
+    told = json.loads(said("plugin", "check", "noise", "--only", "verbs", "--json"))
     assert told["failed"] == 0
-    assert {name: [check["state"] for check in checks] for name, checks in told["checks"].items()} == {
-        "image.noise": ["passed"], "image.preparer": ["passed"],
-    }  # fmt: skip
+    states = {name: [check["state"] for check in checks] for name, checks in told["checks"].items()}
+    assert states == {"image.noise": ["passed"], "image.preparer": ["passed"]}
+    failing = json.loads(said("plugin", "check", "image.preparer", "--only", "described", "--json", code=1))
+    assert failing["failed"] == 1
 
 
 def test_check_fails_for_a_plugin_that_cannot_be_used(said: Any, place: Path) -> None:  # noqa: F811
