@@ -13,7 +13,8 @@ class Adam:
     """AdamW by torch's fused kernel, one call a group and step; what the loop needs of an optimizer and no more.
 
     Groups are as in torch: ``params``, ``weight_decay``, ``scale`` and, set by the loop, ``lr``. The state of a parameter is
-    ``step`` and its moments ``exp_avg`` and ``exp_avg_sq``.
+    ``step`` and its moments ``exp_avg`` and ``exp_avg_sq``. The parameters of a group with ``rows`` are tables of which a step
+    uses few rows: only those with a gradient move, and their moments wait meanwhile; such a group has no weight decay.
     Source: Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization".
     """
 
@@ -33,6 +34,10 @@ class Adam:
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
             moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if group.get("rows"):
+                for parameter in moved:
+                    self._step_rows(parameter, group["lr"])
+                continue
             if not moved:
                 continue
             states = [self._state(parameter) for parameter in moved]
@@ -44,6 +49,24 @@ class Adam:
                 lr=group["lr"], beta1=self.betas[0], beta2=self.betas[1], weight_decay=group["weight_decay"], eps=self.epsilon,
                 amsgrad=False, maximize=False,
             )  # fmt: skip
+
+    def _step_rows(self, table: Tensor, rate: float) -> None:
+        """Update the rows of ``table`` whose gradient, sparse or dense, is not zero."""
+        assert table.grad is not None
+        if table.grad.is_sparse:
+            found = table.grad.coalesce()
+            rows, gradient = found.indices()[0], found.values()
+        else:  # summed over processes
+            rows = table.grad.abs().sum(1).nonzero()[:, 0]
+            gradient = table.grad[rows]
+        state, (first, second) = self._state(table), self.betas
+        state["step"] += 1
+        step = float(state["step"])
+        mean = state["exp_avg"][rows].lerp_(gradient, 1 - first)
+        square = state["exp_avg_sq"][rows].mul_(second).addcmul_(gradient, gradient, value=1 - second)
+        state["exp_avg"][rows], state["exp_avg_sq"][rows] = mean, square
+        size = (square / (1 - second**step)).sqrt_().add_(self.epsilon)
+        table.index_add_(0, rows, mean.div(size), alpha=-rate / (1 - first**step))
 
     def state_dict(self) -> dict[str, Any]:
         """The state of every parameter by its number, in the order of the groups."""

@@ -108,6 +108,9 @@ class Stepper:
         """Sum gradients and numbers over all processes, in one message."""
         if self.processes.count == 1:
             return totals
+        for parameter in phase.parameters:
+            if parameter.grad is not None and parameter.grad.is_sparse:
+                parameter.grad = parameter.grad.to_dense()
         gradients = [parameter.grad for parameter in phase.parameters if parameter.grad is not None]
         names = sorted(totals)
         flat = torch.cat([*(gradient.flatten() for gradient in gradients), torch.stack([totals[name] for name in names])])

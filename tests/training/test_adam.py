@@ -33,6 +33,36 @@ def test_equals_the_optimizer_of_torch() -> None:
     assert all(torch.equal(left[number][name], right[number][name]) for number in left for name in left[number])
 
 
+def test_of_a_table_only_the_rows_that_were_used_move() -> None:
+    torch.manual_seed(0)
+    begun = torch.randn(6, 4)
+    tables = [torch.nn.Parameter(begun.clone()) for _ in range(3)]
+    lazy = [Adam([{"params": [table], "lr": 0.1, "rows": True}], betas=(0.8, 0.95)) for table in tables[:2]]
+    whole = Adam([{"params": tables[2:], "lr": 0.1}], betas=(0.8, 0.95))
+    for rows in ([1, 4, 4], [4, 1], [1, 4]):
+        for number, table in enumerate(tables):
+            table.grad = None
+            found = torch.nn.functional.embedding(torch.tensor(rows), table, sparse=number == 0)
+            (found * torch.arange(1, 5) * table.detach()[rows]).sum().backward()
+        for optimizer in (*lazy, whole):
+            optimizer.step()
+    assert tables[0].grad is not None
+    assert tables[0].grad.is_sparse
+    for table in tables:
+        assert torch.equal(table[[0, 2, 3, 5]], begun[[0, 2, 3, 5]])
+    # Rows that are used in every step move as with a gradient that is not sparse.
+    torch.testing.assert_close(tables[0], tables[2])
+    torch.testing.assert_close(tables[0], tables[1])
+    # A row that waits keeps its moments.
+    before, waiting = tables[0].detach().clone(), lazy[0].state[tables[0]]["exp_avg"].clone()
+    tables[0].grad = None
+    torch.nn.functional.embedding(torch.tensor([2]), tables[0], sparse=True).sum().backward()
+    lazy[0].step()
+    assert torch.equal(tables[0][[0, 1, 3, 4, 5]], before[[0, 1, 3, 4, 5]])
+    assert torch.equal(lazy[0].state[tables[0]]["exp_avg"][[1, 4]], waiting[[1, 4]])
+    assert not torch.equal(tables[0][2], before[2])
+
+
 def test_needs_no_compiler() -> None:
     code = (
         "import sys, torch; from artgen.training.adam import Adam\n"

@@ -14,4 +14,4 @@ SHAPE = ("vocabulary", "layers", "heads", "width", "context", "pairs", "values",
 
 def build(config: dict[str, Any]) -> nn.ModuleDict:
     """A module with ``writer`` as the config describes it."""
-    return nn.ModuleDict({"writer": Writer(**{name: config[name] for name in SHAPE})})
+    return nn.ModuleDict({"writer": Writer(**{name: config[name] for name in SHAPE}, runs=config.get("runs", ()))})

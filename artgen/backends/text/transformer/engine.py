@@ -30,7 +30,7 @@ _EPSILON = np.float32(1e-5)
 
 @dataclass(frozen=True)
 class Rows:
-    """Tokens to compute, each int64 [R]: the token, the one before it, its sequence and its place in the context.
+    """Tokens to compute, int64 [R]: the token, its sequence and its place in the context; ``before`` [R, N], the newest first.
 
     ``wanted`` are the rows whose logits are asked for. Rows of one sequence stand in the order of their positions.
     """
@@ -53,13 +53,14 @@ class Rows:
 
 
 class Engine(ABC):
-    """Computes tokens of sequences that it keeps the keys and values of."""
+    """Computes tokens of sequences that it keeps the keys and values of; of each it needs ``reach`` tokens before it."""
 
     name: ClassVar[str]
 
-    def __init__(self, context: int, vocabulary: int) -> None:
+    def __init__(self, context: int, vocabulary: int, reach: int) -> None:
         self.context = context
         self.vocabulary = vocabulary
+        self.reach = reach
 
     @abstractmethod
     def open(self, sequences: int) -> Any:
@@ -76,7 +77,7 @@ class NumpyEngine(Engine):
     name = "numpy"
 
     def __init__(self, weights: Weights) -> None:
-        super().__init__(weights.context, weights.vocabulary)
+        super().__init__(weights.context, weights.vocabulary, weights.reach)
         self.weights = weights
         self.matrices = [weights.layer(number) for number in range(weights.layers)]
 
@@ -93,16 +94,18 @@ class NumpyEngine(Engine):
         places = {int(row): place for place, row in enumerate(rows.wanted)}
         for row in range(len(rows)):
             x = self._row(
-                cache, int(rows.tokens[row]), int(pair_rows[row]), int(rows.sequences[row]), int(rows.positions[row])
+                cache, int(rows.tokens[row]), pair_rows[row], int(rows.sequences[row]), int(rows.positions[row])
             )  # fmt: skip
             if row in places:
                 z = _norm(x) @ self.weights.head
                 logits[places[row]] = LOGIT_CAP * np.tanh(z / np.float32(LOGIT_CAP))
         return logits, _totals(logits)
 
-    def _row(self, cache: tuple[Floats, Floats], token: int, pair: int, sequence: int, position: int) -> Floats:
+    def _row(self, cache: tuple[Floats, Floats], token: int, pairs: Ids, sequence: int, position: int) -> Floats:
         w = self.weights
-        x = w.embedding[token] + w.pairs[pair] if len(w.pairs) else w.embedding[token]
+        x = w.embedding[token]
+        for pair in pairs:
+            x = x + w.pairs[pair]
         x = first = _norm(x)
         for layer, (qkv, out, up, down) in enumerate(self.matrices):
             x = w.mix[layer, 0] * x + w.mix[layer, 1] * first
@@ -129,13 +132,13 @@ class CompiledEngine(Engine):
     def __init__(self, weights: Weights, say: Callable[[str], None]) -> None:
         from artgen.backends.text.transformer import machine
 
-        super().__init__(weights.context, weights.vocabulary)
+        super().__init__(weights.context, weights.vocabulary, weights.reach)
         self.weights = weights
         self.step = machine.load(say)
         sizes = machine.room(ROWS, weights.width, weights.context, weights.vocabulary)
         self.room = [np.empty(size, kind) for size, kind in zip(sizes, (np.float32, np.int32, np.int64), strict=True)]
         self.shape = np.array(
-            [0, 0, weights.width, weights.vocabulary, weights.layers, weights.heads, weights.context, 0, len(weights.pairs),
+            [0, 0, weights.width, weights.vocabulary, weights.layers, weights.heads, weights.context, 0, weights.grams,
              len(weights.tables), round(weights.scale * 1e6), round(LOGIT_CAP * 1e6)], np.int64
         )  # fmt: skip
         fixed = (weights.embedding, weights.pairs, weights.tables, weights.mix, weights.matrices, weights.cosine, weights.sine)
@@ -256,8 +259,9 @@ class Session:
 
         The pieces of ``every`` must fit into what is left of the context. Of a longer piece otherwise the end is kept.
         """
+        reach = self.engine.reach
         tokens: list[int] = []
-        before: list[int] = []
+        before: list[list[int]] = []
         owners: list[int] = []
         positions: list[int] = []
         wanted: list[int] = []
@@ -270,13 +274,15 @@ class Session:
                 at, count = 0, self.engine.context // 2 if count < self.engine.context // 2 else self.engine.context - 1
             start = len(known) - count
             tokens += known[start:]
-            before += [known[start - 1] if start else 0, *known[start:-1]] if count else []
+            padded = [*[0] * reach, *known[max(0, start - reach) :]]
+            before += [padded[place - reach : place][::-1] for place in range(len(padded) - count, len(padded))]
             owners += [sequence] * count
             positions += range(at, at + count)
             wanted += range(len(tokens) - count, len(tokens)) if every else [len(tokens) - 1]
             self._positions[sequence] = at + count
-        arrays = (np.array(part, np.int64) for part in (tokens, before, owners, positions, wanted))
-        return self.engine.compute(self._cache, Rows(*arrays))
+        arrays = [np.array(part, np.int64) for part in (tokens, owners, positions, wanted)]
+        history = np.array(before, np.int64).reshape(len(tokens), reach)
+        return self.engine.compute(self._cache, Rows(arrays[0], history, *arrays[1:]))
 
 
 def _norm(x: NDArray[Any]) -> Floats:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from artgen.backends.text.transformer.build import build
 from artgen.backends.text.transformer.engine import ROWS, Engine, Rows
-from artgen.backends.text.transformer.model import LOGIT_CAP, Writer, pair_rows
+from artgen.backends.text.transformer.model import LOGIT_CAP, Writer
 from artgen.backends.text.transformer.weights import Floats, read_arrays
 from artgen.errors import ModelError
 from artgen.model import Model
@@ -28,7 +28,7 @@ class TorchEngine(Engine):
 
     def __init__(self, model: Model) -> None:
         network = model.config.network
-        super().__init__(network["context"], network["vocabulary"])
+        super().__init__(network["context"], network["vocabulary"], 1 + len(network.get("runs", ())))
         with torch.random.fork_rng(devices=[]):
             modules = build(network)
         tensors = {name: torch.from_numpy(np.array(array, np.float32)) for name, array in read_arrays(model).items()}
@@ -69,13 +69,10 @@ class TorchEngine(Engine):
         def full(values: np.ndarray[tuple[int], np.dtype[np.int64]], filler: int) -> Tensor:
             return torch.from_numpy(np.pad(values, (0, missing), constant_values=filler)).to(self.device)
 
-        tokens, before = full(rows.tokens, 0), full(rows.before, 0)
+        tokens = full(rows.tokens, 0)
         sequences, positions = full(rows.sequences, spare), full(rows.positions, 0)
         writer = self.writer
-        x = writer.embedding(tokens)
-        if writer.pair is not None:
-            x = x + writer.pair(pair_rows(before, tokens, writer.vocabulary, writer.pair.num_embeddings))
-        x = first = norm(x)
+        x = first = norm(writer.embed([tokens, *(full(column, 0) for column in rows.before.T)]))
         for layer, block in enumerate(writer.blocks):
             assert isinstance(block, Block)
             values = writer.values[layer](tokens) if len(writer.values) else None

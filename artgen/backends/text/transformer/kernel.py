@@ -206,8 +206,8 @@ def embed(
         line, token = _at(x, r * width), _at(embedding, rows[r] * width)
         for i in range(width):
             line[i] = token[i]
-        if shape[8] > 0:
-            pair = _at(pairs, pair_rows[r] * width)
+        for g in range(shape[8]):
+            pair = _at(pairs, pair_rows[r * shape[8] + g] * width)
             for i in range(width):
                 line[i] = line[i] + pair[i]
         normalise(line, width, line, scratch)
@@ -270,7 +270,7 @@ def step(
 ) -> None:  # fmt: skip
     """Compute R tokens and fill logits [W, V] and totals [W] (their log sum exp) for the W wanted rows.
 
-    ``shape`` is R, W, D, V, L, H, C, S, the rows of ``pairs`` (0 for none), the layers of ``tables`` (0 for none), and two
+    ``shape`` is R, W, D, V, L, H, C, S, the rows of ``pairs`` added up for a token, the layers of ``tables`` (0 for none), and two
     numbers in millionths: the scale of attention and the cap of logits. ``matrices`` holds qkv [D, 3D], out [D, D],
     up [D, 4D], down [4D, D] of every layer and the head [D, V], one after the other; ``tables`` [L, V, D] add to values.
     Keys [L, S, H, E, C] and values [L, S, H, C, E] get the new entries; rows of one sequence stand in the order of their

@@ -26,7 +26,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about a training that the options left open.
 
     ``context`` is in tokens, ``batch`` in windows of it; training begins with windows cut to ``first_context``.
-    ``learning_rate`` is that of the matrices while it is held.
+    ``learning_rate`` is that of the matrices while it is held. ``runs`` are the rows of the tables for runs of three tokens, of
+    four, and so on: they learn what follows what at once, where the blocks need long, and by heart if they see a text often.
     """
 
     layers: int
@@ -38,20 +39,25 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     learning_rate: float
     dropout: float
     weight_decay: float
+    runs: tuple[int, ...]
 
 
 BRIEF = Recipe(
-    layers=2, heads=4, width=128, context=64, first_context=64, batch=8, learning_rate=4e-3, dropout=0.0, weight_decay=0.1
-)
+    layers=2, heads=4, width=128, context=64, first_context=64, batch=8, learning_rate=4e-3, dropout=0.0, weight_decay=0.1,
+    runs=(8192, 8192),
+)  # fmt: skip
 SKETCH = Recipe(
-    layers=3, heads=4, width=128, context=128, first_context=64, batch=8, learning_rate=4e-3, dropout=0.0, weight_decay=0.1
-)
+    layers=3, heads=4, width=128, context=128, first_context=64, batch=8, learning_rate=4e-3, dropout=0.0, weight_decay=0.1,
+    runs=(8192, 8192),
+)  # fmt: skip
 STANDARD = Recipe(
-    layers=6, heads=4, width=256, context=256, first_context=128, batch=16, learning_rate=1.5e-3, dropout=0.1, weight_decay=0.1
-)
+    layers=6, heads=4, width=256, context=256, first_context=128, batch=16, learning_rate=1.5e-3, dropout=0.1, weight_decay=0.1,
+    runs=(8192,),
+)  # fmt: skip
 LARGE = Recipe(
-    layers=6, heads=5, width=320, context=256, first_context=256, batch=64, learning_rate=1e-3, dropout=0.2, weight_decay=0.1
-)
+    layers=6, heads=5, width=320, context=256, first_context=256, batch=64, learning_rate=1e-3, dropout=0.2, weight_decay=0.1,
+    runs=(),
+)  # fmt: skip
 
 
 def recipe(options: Transformer.Train, tokens: int, minutes: float | None) -> Recipe:
@@ -102,7 +108,8 @@ def network(plan: Recipe, vocabulary: int, fim: float) -> dict[str, Any]:
         "width": plan.width,
         "context": plan.context,
         "pairs": min(vocabulary**2, EXACT_PAIRS),
-        "values": vocabulary <= FULL_TABLES,
+        "runs": list(plan.runs),
+        "values": plan.context > 128 and vocabulary <= FULL_TABLES,
         "tied": vocabulary > FULL_TABLES,
         "fim": fim,
     }

@@ -29,19 +29,22 @@ if TYPE_CHECKING:
     from artgen.dataset import Dataset
     from artgen.model import Model
 
-HOLD = 0.4
+HOLD = 0.25
 """The share of the plan at the full learning rate; then it falls in a straight line to :data:`LAST` of it."""
 
 LAST = 0.03
-WARM_STEPS = 30
+WARM_STEPS = 15
 GROWN = 0.5
 """The share of the plan after which windows have their full length."""
 
 TUNED = 0.25
 """Fine-tuning learns at this part of the learning rate: the weights are near where they should be."""
 
-SCALES = {"embedding": 12.0, "pair": 12.0, "values": 12.0, "head": 6.0}
+SCALES = {"embedding": 12.0, "pair": 12.0, "runs": 12.0, "values": 12.0, "head": 6.0}
 """Learning rates of tables and head as multiples of that of the matrices: a row is met only where its token is."""
+
+SELDOM = ("pair", "runs")
+"""Tables of which a step uses few rows."""
 
 PREVIEW = 240
 """Tokens of a preview."""
@@ -158,7 +161,7 @@ class WriterTask(Task):
 
 
 def schedule(at: Position, rate: float, batch: int) -> float:
-    """The learning rate: a short warm-up, ``rate`` for 40 % of the plan, then straight down to 3 % of it.
+    """The learning rate: a short warm-up, ``rate`` for a quarter of the plan, then straight down to 3 % of it.
 
     Source: Hu et al. 2024, "MiniCPM" (warm-up, stable, decay): the end fits any budget, because only the last part knows it.
     """
@@ -208,11 +211,14 @@ def _adam(names: Sequence[str], weight_decay: float) -> Callable[[Sequence[nn.Pa
     """AdamW whose tables learn faster than its matrices; only matrices inside blocks decay."""
 
     def make(parameters: Sequence[nn.Parameter]) -> Optimizer:
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
         for name, parameter in zip(names, parameters, strict=True):
             decay = weight_decay if name.startswith("blocks.") and parameter.ndim == 2 else 0.0
-            groups.setdefault((SCALES.get(name.partition(".")[0], 1.0), decay), []).append(parameter)
-        told = [{"params": group, "scale": scale, "weight_decay": decay} for (scale, decay), group in groups.items()]
+            part = name.partition(".")[0]
+            groups.setdefault((SCALES.get(part, 1.0), decay, part in SELDOM), []).append(parameter)
+        told = [
+            {"params": group, "scale": scale, "weight_decay": decay, "rows": rows} for (scale, decay, rows), group in groups.items()
+        ]
         return Adam(told, betas=(0.9, 0.98))
 
     return make

@@ -15,6 +15,7 @@ Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
 PAIR_HASH = (1000003, 8191)  # as in model.py, which needs torch
+RUN_HASH = (1000003, 2147483647)
 ROTARY_BASE = 1024.0
 LOGIT_CAP = 15.0
 ATTENTION_SCALE = 1.35
@@ -24,7 +25,8 @@ ATTENTION_SCALE = 1.35
 class Weights:
     """A network [L layers, H heads, D width, V vocabulary] for a context of C tokens.
 
-    ``embedding`` [V, D]; ``pairs`` [rows or 0, D]; ``tables`` [L or 0, V, D] add to the values of attention; ``mix`` [L, 2];
+    ``embedding`` [V, D]; ``pairs`` [rows or 0, D], ``sizes`` the rows of each table in it: of pairs (0 for none), of runs of
+    three tokens, of four, and so on; ``tables`` [L or 0, V, D] add to the values of attention; ``mix`` [L, 2];
     ``matrices`` one after the other, each [in, out]: qkv, out, up and down of every layer, then the head;
     ``cosine`` and ``sine`` [C, D / H / 4].
     """
@@ -36,6 +38,7 @@ class Weights:
     context: int
     embedding: Floats
     pairs: Floats
+    sizes: tuple[int, ...]
     tables: Floats
     mix: Floats
     matrices: Floats
@@ -47,12 +50,31 @@ class Weights:
         """What the products of queries and keys are multiplied with."""
         return float(ATTENTION_SCALE / (self.width // self.heads) ** 0.5)
 
+    @property
+    def reach(self) -> int:
+        """How many tokens before a token its first embedding depends on."""
+        return len(self.sizes) if any(self.sizes) else 0
+
+    @property
+    def grams(self) -> int:
+        """How many rows of ``pairs`` are added up for a token."""
+        return sum(size > 0 for size in self.sizes)
+
     def pair_rows(self, before: Ids, tokens: Ids) -> Ids:
-        """The row of ``pairs`` for every token and the one before it, as :func:`.model.pair_rows`."""
-        rows = len(self.pairs)
-        if rows in (0, self.vocabulary * self.vocabulary):
-            return before * self.vocabulary + tokens
-        return (before * PAIR_HASH[0] + tokens * PAIR_HASH[1]) % rows
+        """The rows of ``pairs`` [R, grams] for every token and those before it [R, reach], as :meth:`.model.Writer.embed`."""
+        found: list[Ids] = []
+        start = 0
+        row = (tokens + 1) % RUN_HASH[1]
+        for number, size in enumerate(self.sizes):
+            row = (row * RUN_HASH[0] + before[:, number] + 1) % RUN_HASH[1]
+            if number:
+                found.append(start + row % size)
+            elif size == self.vocabulary * self.vocabulary:
+                found.append(before[:, 0] * self.vocabulary + tokens)
+            elif size:
+                found.append((before[:, 0] * PAIR_HASH[0] + tokens * PAIR_HASH[1]) % size)
+            start += size
+        return np.ascontiguousarray(np.stack(found, 1)) if found else np.zeros((len(tokens), 0), np.int64)
 
     def layer(self, number: int) -> tuple[Floats, Floats, Floats, Floats]:
         """The matrices qkv [D, 3D], out [D, D], up [D, 4D] and down [4D, D] of a layer."""
@@ -97,12 +119,15 @@ def _laid_out(network: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Weigh
     embedding = take("embedding.weight", vocabulary, width)
     parts.append((embedding if network["tied"] else take("head.weight", vocabulary, width)).T.ravel())
     tables = [take(f"values.{number}.weight", vocabulary, width) for number in range(layers if network["values"] else 0)]
+    sizes = (pairs, *network.get("runs", ()))
+    grams = [take("pair.weight", pairs, width)] if pairs else []
+    grams += [take(f"runs.{number}.weight", rows, width) for number, rows in enumerate(sizes[1:])]
     count = width // heads // 4
     angles = np.arange(context)[:, None] * ROTARY_BASE ** (-np.arange(count) / count)
     return Weights(
         layers=layers, heads=heads, width=width, vocabulary=vocabulary, context=context,
         embedding=embedding,
-        pairs=take("pair.weight", pairs, width) if pairs else np.zeros((0, width), np.float32),
+        pairs=np.concatenate([np.zeros((0, width), np.float32), *grams]), sizes=sizes,
         tables=np.stack(tables) if tables else np.zeros((0, vocabulary, width), np.float32),
         mix=np.stack([np.asarray(arrays[f"blocks.{number}.mix"], np.float32).reshape(2) for number in range(layers)]),
         matrices=np.concatenate(parts),
