@@ -21,7 +21,8 @@ from artgen.dataset import Dataset
 from artgen.errors import DatasetError, ModelError, OptionError
 from artgen.media.prepare_image import Prepare, prepare
 from artgen.model import Model
-from artgen.training.task import Position
+from artgen.nn.augment import DRAWS, augment
+from artgen.training.task import Batch, Position
 
 TINY: dict[str, Any] = {
     "steps": 4, "batch_size": 4, "precision": "fp32", "memory_format": "channels-last", "previews": 0, "best_by": "none",
@@ -165,7 +166,7 @@ def test_the_classic_network_trains_generates_and_walks(dataset: Path, tmp_path:
     [
         {"progressive": True, "steps": 8},
         {"preset": "standard", "steps": 1},
-        {"mirror": False, "augment": 0.0, "gamma": 0.0, "learning_rate": 1e-4, "ema": 0.0},
+        {"mirror": False, "augment": 0.0, "gamma": 0.0, "learning_rate": 1e-4, "ema": 0.0, "penalty_every": 2},
         {"augment_target": 0.5, "previews": 2, "best_by": "auto"},
         {"precision": "bf16", "memory_format": "contiguous"},
     ],
@@ -215,6 +216,34 @@ def test_augmentation_follows_the_discriminator_and_lives_in_the_state(dataset: 
     fixed: Any = Gan().task(Dataset.open(dataset), Gan.Train(**{**TINY, "augment": 0.2}))
     fixed.after("discriminator", {"ahead": torch.tensor(0.99)}, Position(0, 100), 100)
     assert float(fixed.strength) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("every", [1, 3, 64])
+def test_the_penalty_of_slices_adds_up_to_that_of_the_batch(dataset: Path, every: int) -> None:
+    """Weighted by their lengths, as the loop does; at every = 1 that is the plain mean over all pictures."""
+    opened = Dataset.open(dataset)
+    task: Any = Gan().task(opened, Gan.Train(**TINY, penalty_every=every, classes=False))
+    pictures = task.load(opened, range(7))["pictures"]
+    position = Position(0, 100)
+
+    def penalty(start: int, stop: int) -> tuple[float, ...]:
+        batch = Batch({"pictures": pictures[start:stop]}, 7, start, stop, 5, torch.device("cpu"))
+        found = task("discriminator", batch, position)
+        return tuple(float(found[name].detach()) * (stop - start) / 7 for name in ("penalty", "loss"))
+
+    whole, parts = penalty(0, 7), [penalty(0, 2), penalty(2, 3), penalty(3, 7)]
+    assert whole[0] > 0
+    assert sum(part[0] for part in parts) == pytest.approx(whole[0], rel=1e-4)
+    assert sum(part[1] for part in parts) == pytest.approx(whole[1], rel=1e-4)
+    if every == 1:
+        batch = Batch({}, 7, 0, 7, 5, torch.device("cpu"))
+        with torch.no_grad():
+            fake = task.generator(batch.normal(task.network["latent"]))
+        both = torch.cat([pictures, fake]).requires_grad_(True)
+        numbers = batch.uniform(2, DRAWS)
+        seen = augment(both, torch.cat([numbers[:, 0], numbers[:, 1]]), task.strength)
+        (slope,) = torch.autograd.grad(task.discriminator(seen).sum(), both)
+        assert whole[0] == pytest.approx(float(slope.square().flatten(1).sum(1).mean()), rel=1e-4)
 
 
 def test_resume_of_the_gan_is_exact(dataset: Path, tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ class Gan(Backend):
         gamma: Annotated[
             float | None, Meta(ge=0, description="Weight of the gradient penalties at the start; by resolution when not given.")
         ] = None
+        penalty_every: Annotated[
+            int, Meta(ge=1, le=64, description="The gradient penalties are taken from every so many-th picture; 1 takes all.")
+        ] = 4
         ema: Annotated[float, Meta(ge=0, le=1, description="Half-life of the averaged weights, as a share of the run.")] = 0.02
 
     class Generate(Options):
