@@ -18,7 +18,7 @@ import artgen
 from artgen.dataset import is_dataset
 
 RUNS: dict[str, dict[str, Any]] = {
-    "gan": {"classes": False},
+    "gan": {"classes": False, "preset": "brief", "progressive": True},
     "dcgan": {"architecture": "dcgan", "precision": "fp32", "memory_format": "contiguous"},
 }
 METRICS = ("fd", "precision", "recall")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def test_growing_in_one_pass_equals_nearest_upsampling_then_convolution() -> Non
 
 
 @pytest.mark.parametrize("resolution", presets.RESOLUTIONS)
-@pytest.mark.parametrize("preset", ["sketch", "standard", "large"])
+@pytest.mark.parametrize("preset", ["brief", "sketch", "standard", "large"])
 def test_every_preset_makes_every_size(preset: str, resolution: int) -> None:
     with torch.device("meta"):
         network = presets.network(preset, resolution, classes=[2, 3], progressive=True)
@@ -166,6 +167,7 @@ def test_the_classic_network_trains_generates_and_walks(dataset: Path, tmp_path:
     [
         {"progressive": True, "steps": 8},
         {"preset": "standard", "steps": 1},
+        {"preset": "brief", "micro_batch": 3},
         {"mirror": False, "augment": 0.0, "gamma": 0.0, "learning_rate": 1e-4, "ema": 0.0, "penalty_every": 2},
         {"augment_target": 0.5, "previews": 2, "best_by": "auto"},
         {"precision": "bf16", "memory_format": "contiguous"},
@@ -176,6 +178,14 @@ def test_every_option_of_train_trains(dataset: Path, tmp_path: Path, options: di
     assert all(torch.isfinite(tensor).all() for tensor in trained.tensors().values())
     for name, value in options.items():
         assert trained.config.train[name] == value
+
+
+def test_the_batch_follows_the_preset_where_none_is_given(dataset: Path, tmp_path: Path) -> None:
+    """Items seen are steps times the batch: 16 for the small presets, 32 for the classic network, else what was asked for."""
+    few = {**TINY, "steps": 1, "batch_size": None}
+    for number, (options, size) in enumerate([({}, 16), ({"architecture": "dcgan"}, 32), ({"batch_size": 5}, 5)]):
+        artgen.train("image", dataset, tmp_path / str(number), **{**few, **options})
+        assert json.loads((tmp_path / str(number) / "metrics.jsonl").read_text().splitlines()[-1])["items"] == size
 
 
 def test_pictures_of_a_size_that_cannot_be_learned_are_refused(pictures: Path, tmp_path: Path) -> None:

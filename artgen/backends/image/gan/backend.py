@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from artgen.dataset import Dataset
     from artgen.model import Model
+    from artgen.training.run import Run
     from artgen.training.task import Task
 
 
@@ -35,9 +37,14 @@ class Gan(Backend):
     class Train(TrainOptions):
         """Options of ``train``."""
 
+        batch_size: Annotated[
+            int, Meta(ge=0, le=65536, description="Pictures per step, over all processes; 0: by preset.", extra={"unit": "items"})
+        ] = 0
         preset: Annotated[
-            Literal["sketch", "standard", "large"],
-            Meta(description="Size of the networks: sketch for minutes on a CPU, standard for hours, large for a GPU."),
+            Literal["brief", "sketch", "standard", "large"],
+            Meta(
+                description="Size of the networks: brief for ten minutes on a CPU, sketch for an hour, standard for more, large for GPUs."
+            ),
         ] = "sketch"
         architecture: Annotated[
             Literal["style", "dcgan"], Meta(description="style is the modern network; dcgan the classic one of 2016.")
@@ -93,6 +100,13 @@ class Gan(Backend):
         from artgen.backends.image.gan.task import make_task
 
         return make_task(dataset, options)
+
+    def train(self, dataset: Dataset, run: Run, options: Any, progress: Progress = SILENT) -> Model:
+        """In the shared loop, with the batch that the preset asks for."""
+        from artgen.backends.image.gan import presets
+
+        settled = options.replace(batch_size=options.batch_size or presets.batch(options.architecture, options.preset))
+        return super().train(dataset, dataclasses.replace(run, options=settled), settled, progress)
 
     def generate(self, model: Model, seeds: Sequence[int], options: Any, progress: Progress = SILENT) -> Iterator[Artwork]:
         """One picture a seed; with ``walk`` one film for all seeds."""

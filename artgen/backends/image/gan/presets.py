@@ -8,12 +8,13 @@ from typing import Any
 
 # Channels of the stages that work at 4, 8, 16 … pixels: (generator, discriminator).
 WIDTHS = {
+    "brief": ((128, 96, 48, 32, 24, 16, 12), (128, 80, 48, 32, 24, 16, 12)),
     "sketch": ((192, 128, 64, 32, 24, 16, 12), (192, 96, 48, 32, 24, 16, 12)),
     "standard": ((256, 192, 128, 64, 32, 24, 16), (256, 192, 96, 48, 32, 24, 16)),
     "large": ((512, 512, 384, 256, 128, 64, 32), (512, 512, 384, 256, 128, 64, 32)),
 }
 # Stages below this have a second, residual convolution; at higher ones it costs more than it gives on a CPU.
-REFINED = {"sketch": 3, "standard": 4, "large": 7}
+REFINED = {"brief": 2, "sketch": 3, "standard": 4, "large": 7}
 RESOLUTIONS = (32, 64, 128, 256)
 
 
@@ -43,6 +44,11 @@ def network(preset: str, resolution: int, *, classes: list[int], progressive: bo
     }
 
 
+def batch(architecture: str, preset: str) -> int:
+    """Pictures a step: in few minutes on a CPU many small steps learn more than few large ones (docs/log.md)."""
+    return 32 if architecture == "dcgan" else {"brief": 16, "sketch": 16, "standard": 32, "large": 64}[preset]
+
+
 def recipe(preset: str, resolution: int, count: int) -> Recipe:
     """Learning rate, penalty and first augmentation strength for pictures of ``resolution`` and ``count`` of them.
 
@@ -50,7 +56,7 @@ def recipe(preset: str, resolution: int, count: int) -> Recipe:
     limited data", appendix C), the augmentation as data gets scarce: 0.5 for 500 pictures and fewer, 0.1 for 12,500.
     """
     return Recipe(
-        learning_rate={"sketch": 1e-3, "standard": 1e-3, "large": 5e-4}[preset],
+        learning_rate={"brief": 1e-3, "sketch": 1e-3, "standard": 1e-3, "large": 5e-4}[preset],
         gamma=0.5 * (resolution / 32) ** 1.5,
         strength=min(0.5, max(0.05, math.sqrt(125 / max(1, count)))),
     )
