@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from artgen.artwork import Artwork, Image, Text, Video
+
 _WORDS = [
     "the", "sea", "a", "stone", "light", "over", "under", "quiet", "morning", "bird", "sings", "rain", "falls", "on", "old",
     "garden", "wall", "and", "river", "carries", "leaves", "toward", "evening", "while", "someone", "counts", "stars", "for",
@@ -39,6 +41,22 @@ def sources(modality: str, folder: Path) -> list[Path] | None:
 def own_works(modality: str, folder: Path) -> list[Path] | None:
     """Write two works of a user, of different sizes, into ``folder``; None for a modality that the kit has none for."""
     return _written(_WORKS, modality, folder)
+
+
+def odd_works(modality: str) -> list[Artwork]:
+    """Works that a user may have and a method may not expect; each has a name that says what it is."""
+    if modality == "image":
+        grey, clear = picture(1, 9, 7)[..., :1], np.dstack([picture(2, 9, 7), np.full((9, 7), 99, np.uint8)])
+        return [
+            Image(grey, name="grey.png"),
+            Image(clear, name="transparent.png"),
+            Image(picture(3, 2, 2)[:1, :1], name="pixel.png"),
+        ]
+    if modality == "text":
+        return [Text("", name="empty.txt"), Text("\U0001f41f e\u0301\r\n", name="fish.txt")]
+    if modality == "video":
+        return [Video(picture(4, 16, 18)[None], 8.0, name="one-frame.mp4")]
+    return []
 
 
 def _written(makers: Mapping[str, Callable[[Path], list[Path]]], modality: str, folder: Path) -> list[Path] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import shutil
 import tempfile
 import weakref
@@ -60,6 +61,9 @@ class Subject:
         for verb in self.given:
             if verb not in VERBS:
                 raise UsageError(f"options for {verb!r}: there is no such verb; give options for {', '.join(VERBS)}")
+        for verb in set(self.given) & set(cls.verbs()):
+            with contextlib.suppress(NotApplicable):
+                self.options(verb)  # a wrong option is the caller's mistake, not a finding
         self.folder = Path(tempfile.mkdtemp(prefix="artgen-conformance-")).resolve()
         self.close = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         atexit.register(self.close)

@@ -321,7 +321,7 @@ def test_pytest_names_every_check(pytester: pytest.Pytester) -> None:
     count = len(CHECKS)
     result.assert_outcomes(passed=2 * count - 2 + 1, xfailed=1, failed=1)
     result.stdout.fnmatch_lines(["*::test_contract[[]light-import] PASSED*"])
-    result.stdout.fnmatch_lines(["*::test_contract[[]errors-modality] PASSED*"])
+    result.stdout.fnmatch_lines(["*::test_contract[[]errors-inputs] PASSED*"])
     result.stdout.fnmatch_lines(["*it passes, but was expected to fail (wrongly expected); take it out of the list*"])
 
 

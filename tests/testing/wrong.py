@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from tints import Tints
 
-from artgen.artwork import Artwork, Image, Video
+from artgen.artwork import Artwork, Image
 from artgen.backend import SILENT, Score
 from artgen.errors import SourceError
 from artgen.options import Meta, Options
@@ -295,12 +296,12 @@ class Trusting(Tints):
         return load_file(model.folder / "model.safetensors")["colour"]
 
 
-class Taking(Tints):
-    """Takes works of any modality for pictures."""
+class Expecting(Tints):
+    """Takes it that every picture has three channels."""
 
-    def modify(self, model: Any, artworks: Any, *args: Any) -> Iterator[Artwork]:
-        given = [Image(work.frames[0]) if isinstance(work, Video) else work for work in artworks]
-        return super().modify(model, given, *args)
+    def _changed(self, artwork: Any, random: Any, strength: float, number: int) -> Artwork:
+        work = super()._changed(artwork, random, strength, number)
+        return Image((work.numpy() * np.array([1, 1, 1])).astype(np.uint8))
 
 
 CASES: dict[str, tuple[type[Tints], str]] = {
@@ -336,6 +337,6 @@ CASES: dict[str, tuple[type[Tints], str]] = {
     "progress-balanced": (Unfinished, "of 2 were not"),
     "errors-sources": (Credulous, "KeyError"),
     "errors-model": (Trusting, "SafetensorError"),
-    "errors-modality": (Taking, "as if nothing were wrong"),
+    "errors-inputs": (Expecting, "modify of transparent.png to work, or to end in one sentence"),
 }
 """Check -> the backend that fails it and no other, and what the reason says. The one for light-import has a module of its own."""
