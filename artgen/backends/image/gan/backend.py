@@ -43,7 +43,8 @@ class Gan(Backend):
         preset: Annotated[
             Literal["brief", "sketch", "standard", "large"],
             Meta(
-                description="Size of the networks: brief for ten minutes on a CPU, sketch for an hour, standard for more, large for GPUs."
+                description="Size of the networks: brief for ten minutes on a CPU, sketch for an hour, "
+                "standard for more, large for GPUs."
             ),
         ] = "sketch"
         architecture: Annotated[
