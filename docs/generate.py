@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import artgen
-from artgen import artwork, backend, dataset, errors, model, options, registry, training
+from artgen import artwork, backend, dataset, errors, model, options, registry, testing, training
 from artgen.backend import API_VERSION, VERBS, Backend
 from artgen.cli import common
 from artgen.cli.app import PLUGIN_COMMANDS
 from artgen.options import Option, declared
+from artgen.testing import kit
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 NOTE = "<!-- Written by docs/generate.py from the code: change the declaration, not this page. -->\n"
@@ -30,6 +31,7 @@ def pages() -> dict[str, str]:
     found = {"backends.md": backends_page(own), "python.md": python_page(), "errors.md": errors_page()}
     found["command-line.md"] = command_line_page()
     found["contract.md"] = contract_page()
+    found["testing.md"] = testing_page()
     for cls in own:
         found[f"{cls.modality}-{cls.name}.md"] = backend_page(cls)
     return {name: f"{NOTE}\n{text.strip()}\n" for name, text in found.items()}
@@ -141,6 +143,36 @@ def python_page() -> str:
             lines += [f"## {name}", "", documentation(value), "", *members(value), ""]
         else:
             lines += [f"## {name}", "", "```python", f"artgen.{name}{signature(value)}", "```", "", documentation(value), ""]
+    return "\n".join(lines)
+
+
+def testing_page() -> str:
+    """The conformance kit: its functions, and a row for every check."""
+    lines = ["# artgen.testing", "", documentation(testing), ""]
+    for function in (testing.conformance, testing.check_backend):
+        name = function.__name__
+        lines += [
+            f"## {name}",
+            "",
+            "```python",
+            f"artgen.testing.{name}{signature(function)}",
+            "```",
+            "",
+            documentation(function),
+            "",
+        ]
+    lines += [
+        "## Check",
+        "",
+        documentation(testing.Check),
+        "",
+        "## The checks",
+        "",
+        "| check | what a backend is held to |",
+        "|---|---|",
+    ]
+    checks = {**kit.DECLARATIONS, **kit.WORK}
+    lines += [f"| `{name}` | {cell(documentation(check).replace(chr(10), ' '))} |" for name, check in checks.items()]
     return "\n".join(lines)
 
 

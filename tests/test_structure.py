@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "describe": FOUNDATION | {"registry", "api", "plan", "artgen"},
     "plugins": {"discovery", "registry", "artwork", "files", "options", "errors", "artgen"},
     "cli": {"api", "plugins", "plan", "remake", "describe", "registry", "artgen", *CLI_VALUES},
-    "testing": FOUNDATION | {"registry", "api"},
+    "testing": FOUNDATION | {"registry", "api", "remake"},
     "artgen": {"api", "remake", "describe", "artwork", "dataset", "model"},
     "__main__": {"cli"},
     "starters": set(),
