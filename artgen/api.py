@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -192,7 +193,7 @@ def iter_modify(
     chosen = resolve(cls.Modify, options, label=f"{cls.modality} modify")
     _check_seed(seed)
     files = file_inputs(chosen)
-    artworks = [_own_work(modality, item) for item in given]
+    artworks = [own_work(modality, item) for item in given]
     sources = [_input("input", item, artwork) for item, artwork in zip(given, artworks, strict=True)]
     opened.device = resolve_device(device)
 
@@ -242,6 +243,8 @@ def resolve_device(name: str) -> str:
         return name
     if not re.fullmatch(r"auto|mps|cuda(:\d+)?", name):
         raise OptionError(f"--device takes auto, cpu, cuda, cuda:NUMBER or mps, not {name}")
+    if name == "auto" and "torch" not in sys.modules and not _may_have_gpu():
+        return "cpu"  # text is written without torch, whose import would take longer than a page
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -257,6 +260,13 @@ def resolve_device(name: str) -> str:
             raise UsageError(f"--device {name}: this machine has {have}; give --device auto or cpu")
         return f"cuda:{number}"
     return name
+
+
+def _may_have_gpu() -> bool:
+    """Whether torch could find a GPU here; a system of which that is not known for sure may have one."""
+    if sys.platform != "linux":
+        return True
+    return any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd"))
 
 
 def processes() -> tuple[int, int]:
@@ -292,7 +302,12 @@ def _input(role: str, item: str | os.PathLike[str] | Artwork, artwork: Artwork |
     return Input(role=role, name=artwork.name if artwork else path.name, sha256=file_sha256(path), path=str(path.resolve()))
 
 
-def _own_work(modality: str, item: str | os.PathLike[str] | Artwork) -> Artwork:
+def own_work(modality: str, item: str | os.PathLike[str] | Artwork) -> Artwork:
+    """A work of the user, opened where it is a file.
+
+    Raises:
+        SourceError: there is no such file, or it is of another modality.
+    """
     artwork = item if isinstance(item, Artwork) else open_artwork(item, modality)
     if artwork.modality != modality:
         place = artwork.name if isinstance(item, Artwork) else os.fspath(item)

@@ -71,8 +71,13 @@ def train(modality: str, own: Any, options: Values, arguments: Arguments) -> Non
 def generate(modality: str, own: Any, options: Values, arguments: Arguments) -> None:
     """``artgen <modality> generate``; with ``--grid`` all works are one sheet."""
     voice = Voice(own.json)
-    sheet = _sheet(own)
     seeds = parse_seeds(own.seeds) if own.seeds is not None else None
+    if modality == "text":
+        from artgen.cli import texts
+
+        texts.generate(modality, own, options, seeds)
+        return
+    sheet = _sheet(own)
     count = own.count
     if sheet:
         places = sheet[0] * sheet[1]
@@ -102,6 +107,11 @@ def modify(modality: str, own: Any, options: Values, arguments: Arguments) -> No
     inputs: list[str] = arguments["work"]
     if not inputs:
         raise UsageError(f"give what to modify: artgen {modality} modify FILE…")
+    if modality == "text":
+        from artgen.cli import texts
+
+        texts.modify(modality, own, options, inputs)
+        return
     where = Places.chosen(own.output, own.format, known=("seed", "model", "name"), modality=modality)
     cls, model = api.choose(modality, "modify", model=own.model, backend=own.backend)
     works = api.iter_modify(

@@ -131,18 +131,17 @@ def generate(backend: Backend, model: Model, seeds: Sequence[int], options: Gene
 
 
 def _in_order(steps: Iterator[None], writings: list[Writing], seeds: Sequence[int], progress: Progress) -> Iterator[Text]:
-    """Show what each step added, and hand over every text as soon as it and those before it are finished."""
-    shown = [0] * len(writings)
-    done = 0
+    """Show the first unfinished text as it grows, and hand over every text as soon as it and those before it are finished."""
+    done = shown = 0
     for _ in steps:
-        for number, writing in enumerate(writings[done:], done):
-            text = writing.shown()
-            if len(text) - shown[number] > len(text) // _SHOWN:
-                shown[number] = len(text)
-                progress.partial(Text(text, seeds=(seeds[number],)))
         while done < len(writings) and writings[done].finished:
             yield finished(writings[done], seeds[done])
-            done += 1
+            done, shown = done + 1, 0
+        if done < len(writings):
+            text = writings[done].shown()
+            if len(text) - shown > len(text) // _SHOWN:
+                shown = len(text)
+                progress.partial(Text(text, seeds=(seeds[done],)))
 
 
 def finished(writing: Writing, seed: int) -> Text:
