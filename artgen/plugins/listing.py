@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from artgen import discovery, registry
-from artgen.artwork import kind
 from artgen.discovery import Distribution
 from artgen.errors import ArtgenError, UnusableBackendError, UsageError
 from artgen.options import nearest
@@ -99,6 +98,8 @@ def _load_fault(entry: registry.Entry) -> str:
 
 
 def _kind_fault(modality: str) -> str:
+    from artgen.artwork import kind  # brings NumPy and the decoders, which a plain list does not need
+
     try:
         kind(modality)
     except ArtgenError as error:
