@@ -5,11 +5,12 @@ A document comes in pieces, so that one of any length needs little memory.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import IO, Any
@@ -147,8 +148,10 @@ class _Splitter:
 def _of_table(
     file: IO[bytes], found: text.Encoding, name: str, kind: str, how: Reading, told: Told
 ) -> Iterator[Iterator[str]]:  # fmt: skip
-    with text.lines_of(file, found) as stream:
-        rows = _json_rows(stream, name, told) if kind in (".jsonl", ".ndjson") else _csv_rows(stream, name, kind)
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(text.lines_of(file, found))
+        made = _json_rows(stream, name, told) if kind in (".jsonl", ".ndjson") else _csv_rows(stream, name, kind)
+        rows = stack.enter_context(contextlib.closing(made))
         first = list(itertools.islice(rows, _PEEK))
         column = _column([row for _, row in first], how.column, name)
         for number, row in itertools.chain(first, rows):
@@ -161,7 +164,7 @@ def _of_table(
             yield from split([whole], how.split) if how.split else iter([iter([whole])])
 
 
-def _json_rows(stream: io.TextIOWrapper, name: str, told: Told) -> Iterator[tuple[int, Any]]:
+def _json_rows(stream: io.TextIOWrapper, name: str, told: Told) -> Generator[tuple[int, Any], None, None]:
     for number, line in enumerate(stream, 1):
         if not line.strip():
             continue
@@ -171,13 +174,15 @@ def _json_rows(stream: io.TextIOWrapper, name: str, told: Told) -> Iterator[tupl
             told.fault(f"{name}: row {number}", f"not a JSON object or text ({error})")
 
 
-def _csv_rows(stream: io.TextIOWrapper, name: str, kind: str) -> Iterator[tuple[int, Any]]:
-    csv.field_size_limit(FILE_LIMIT)
+def _csv_rows(stream: io.TextIOWrapper, name: str, kind: str) -> Generator[tuple[int, Any], None, None]:
+    before = csv.field_size_limit(FILE_LIMIT)  # of the whole process: a text may be longer than the usual cell
     try:
         for row in (table := csv.DictReader(stream, delimiter="\t" if kind == ".tsv" else ",")):
             yield table.line_num, row
     except csv.Error as error:
         raise SourceError(f"{name}: not a table ({error}); correct it") from None
+    finally:
+        csv.field_size_limit(before)
 
 
 def _column(rows: list[Any], wanted: str | None, name: str) -> str:

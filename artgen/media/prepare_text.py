@@ -367,7 +367,8 @@ def _count(number: int, noun: str) -> str:
 
 
 def _names(found: Found) -> str:
-    return ", ".join(str(origin["name"]) for origin in found.origins[:3])
+    few = len(found.items) <= 3
+    return ", ".join([item.source.name for item in found.items] if few else [str(origin["name"]) for origin in found.origins[:3]])
 
 
 def _nothing(found: Found, told: dict[str, Any]) -> SourceError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import sys
@@ -25,6 +26,7 @@ from artgen.media.tokenizer import END
 
 WORDS = "the quick brown fox jumps over the lazy dog and runs away from the bear. "
 LONG = WORDS * 20
+LIMIT = csv.field_size_limit()
 
 
 class Listen(Silent):
@@ -319,8 +321,10 @@ def test_rows_of_tables(tmp_path: Path, name: str, comma: str) -> None:
         made(tmp_path / "b", content, name, column="words")
     with pytest.raises(SourceError, match=f"{name}: which column holds the text. --column takes one of: id, poem"):
         made(tmp_path / "c", content, name)
+    assert csv.field_size_limit() == LIMIT
     long = f'text\n"{"x y " * 50_000}"\n'
     assert made(tmp_path / "d", long, name)[0].manifest.notes["characters"] == 200_000
+    assert csv.field_size_limit() == LIMIT  # of the process, so it is put back
 
 
 def test_a_table_without_rows_gets_a_sentence(tmp_path: Path) -> None:
