@@ -27,6 +27,9 @@ from artgen_deepdream.network import Eye
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's pictures in 0..1: what vision networks expect where their folder does not say."""
 
+ZOO_CLASSES = 1000
+"""What the networks of torchvision tell apart where nothing else is said."""
+
 PROBE = 64
 """Edge of the picture that tells the layers and channels of a network that does not list them."""
 
@@ -309,9 +312,13 @@ def _from_zoo(model: Model) -> nn.Module:
     if name not in list_models():
         raise ModelError(f"{model.folder}: torchvision has no network {name!r}{nearest(str(name), list_models())}")
     tensors = model.tensors()
-    classes = [tensor.shape[0] for key, tensor in tensors.items() if key.endswith("weight") and tensor.ndim == 2]
     extra = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    network: nn.Module = get_model(name, weights=None, num_classes=classes[-1] if classes else 1000, **extra)
+    network: nn.Module = get_model(name, weights=None, **extra)
+    # The head is the one part whose size is the data's and not the architecture's.
+    heads = [key for key, own in network.state_dict().items() if own.ndim and len(own) == ZOO_CLASSES and key in tensors]
+    counts = {len(tensors[key]) for key in heads if tensors[key].ndim} - {ZOO_CLASSES}
+    if len(counts) == 1:
+        network = get_model(name, weights=None, num_classes=counts.pop(), **extra)
     load(network, tensors, model)
     return network
 
