@@ -122,4 +122,6 @@ def _data(dataset: Dataset) -> dict[str, Any]:
     sources = [str(source.get("name", "")) for source in manifest.sources]
     shapes = {name: shape[1:] for name, shape in manifest.shapes.items()}
     licences = manifest.notes.get("licences", [])
-    return {"count": len(dataset), "fingerprint": dataset.fingerprint, "sources": sources, "shapes": shapes, "licences": licences}
+    told = {"count": len(dataset), "fingerprint": dataset.fingerprint, "sources": sources, "shapes": shapes, "licences": licences}
+    documents = manifest.notes.get("documents")  # of a text: whether the model has seen one end
+    return told | ({"documents": documents} if documents else {})

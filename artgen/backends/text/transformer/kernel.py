@@ -9,6 +9,8 @@ All arguments are addresses and whole numbers: no arrays, no exceptions, nothing
 for. :mod:`.machine` compiles :func:`step` and keeps the code, so that Numba is imported once on a machine.
 """
 
+# ruff: noqa: FURB136 - min and max would go through tuples, whose code needs Python
+
 from __future__ import annotations
 
 from typing import Any

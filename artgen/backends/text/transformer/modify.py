@@ -14,7 +14,7 @@ from artgen.backend import Backend, Progress
 from artgen.backends.text.transformer import fim
 from artgen.backends.text.transformer.engine import Engine, open_engine
 from artgen.backends.text.transformer.likelihood import likelihood
-from artgen.backends.text.transformer.sample import Writing, opening, tokenizer_of, write
+from artgen.backends.text.transformer.sample import Writing, ending, opening, tokenizer_of, write
 from artgen.backends.text.transformer.sampling import Sampling, uniforms
 from artgen.errors import OptionError, SourceError, UsageError
 from artgen.media.difference import WORD
@@ -113,7 +113,7 @@ class _Desk:
         ids = self.tokenizer.encode(work.characters).tolist()
         assert self.options.continue_ is not None
         writing = Writing(work.characters, self.tokenizer, uniforms(self.seed), self.options, self.options.continue_)
-        for _ in write(self.engine, [writing], [ids], self.options):
+        for _ in write(self.engine, [writing], [ids], self.options, end=ending(self.model)):
             self.progress.partial(Text(writing.shown(), seeds=(self.seed,)))
         return Text(writing.text, tuple(writing.tokens), tuple(writing.log_probabilities))
 
@@ -198,7 +198,7 @@ class _Desk:
         for _ in range(options.candidates):
             writings.append(Writing("", self.tokenizer, uniforms(self.seed, self._streams), options, longest))
             self._streams += 1
-        for _ in write(self.engine, writings, [begin] * len(writings), options, empty=instead_of is None):
+        for _ in write(self.engine, writings, [begin] * len(writings), options, end="once" if instead_of is None else "written"):
             pass
         found = [_filling(writing, longest) for writing in writings]
         if instead_of is not None:

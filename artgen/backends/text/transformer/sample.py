@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from artgen.options import Meta
 
 TOGETHER = 16
 """Works that are written at once."""
+
+Ending = Literal["never", "written", "once"]
 
 _SHOWN = 2000  # partial results of one text at most, so that showing a long one costs no more than writing it
 
@@ -127,7 +129,8 @@ def generate(backend: Backend, model: Model, seeds: Sequence[int], options: Gene
     for start in range(0, len(seeds), TOGETHER):
         part = seeds[start : start + TOGETHER]
         writings = [Writing(prompt, tokenizer, uniforms(seed), options, options.length) for seed in part]
-        yield from _in_order(write(engine, writings, [begin] * len(part), options), writings, part, progress)
+        steps = write(engine, writings, [begin] * len(part), options, end=ending(model))
+        yield from _in_order(steps, writings, part, progress)
 
 
 def _in_order(steps: Iterator[None], writings: list[Writing], seeds: Sequence[int], progress: Progress) -> Iterator[Text]:
@@ -150,15 +153,15 @@ def finished(writing: Writing, seed: int) -> Text:
 
 
 def write(
-    engine: Engine, writings: Sequence[Writing], begins: Sequence[Sequence[int]], options: Sampling, *, empty: bool = False
+    engine: Engine, writings: Sequence[Writing], begins: Sequence[Sequence[int]], options: Sampling, *, end: Ending
 ) -> Iterator[None]:
     """Write all texts to their ends, token by token, together; yields after every token of all.
 
-    ``begins`` are the tokens [1 or more] that each is to follow; equal ones are read once. Nothing at all is written only
-    where ``empty`` allows it.
+    ``begins`` are the tokens [1 or more] that each is to follow; equal ones are read once. ``end`` says whether a text may end
+    by itself: ``never``, after something is ``written``, or at ``once``.
     """
     session = Session(engine, len(writings))
-    later, first = allowed(engine.vocabulary, end=True), allowed(engine.vocabulary, end=empty)
+    later, first = allowed(engine.vocabulary, end=end != "never"), allowed(engine.vocabulary, end=end == "once")
     logits, totals = session.begin(begins)
     active = list(range(len(writings)))
     mask = first
@@ -199,6 +202,9 @@ def prompt_of(options: Generate) -> str:
 
 def opening(model: Model, tokenizer: Tokenizer) -> int:
     """What a text without a prompt follows: the end of a document where the model has seen any, else a line break."""
-    if model.config.data.get("documents", 1) > 1:
-        return END
-    return int(tokenizer.encode("\n")[0])
+    return END if ending(model) == "written" else int(tokenizer.encode("\n")[0])
+
+
+def ending(model: Model) -> Ending:
+    """Whether a text may end by itself: a model that learned from one long text knows END only as that of a filled gap."""
+    return "written" if (model.config.data.get("documents") or 1) > 1 else "never"
