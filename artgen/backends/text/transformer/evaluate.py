@@ -131,7 +131,10 @@ def _losses(backend: Backend, model: Model, dataset: Dataset, progress: Progress
 
 
 def _network(backend: Backend, model: Model) -> Any:  # Any: torch is imported inside functions
-    network = backend.build(dict(model.config.network))
+    import torch
+
+    with torch.random.fork_rng(devices=[]):  # the first weights, which the file replaces, are drawn from the global generator
+        network = backend.build(dict(model.config.network))
     try:
         network.load_state_dict(model.tensors())
     except RuntimeError as error:
