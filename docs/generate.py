@@ -151,29 +151,13 @@ def testing_page() -> str:
     lines = ["# artgen.testing", "", documentation(testing), ""]
     for function in (testing.conformance, testing.check_backend):
         name = function.__name__
-        lines += [
-            f"## {name}",
-            "",
-            "```python",
-            f"artgen.testing.{name}{signature(function)}",
-            "```",
-            "",
-            documentation(function),
-            "",
-        ]
-    lines += [
-        "## Check",
-        "",
-        documentation(testing.Check),
-        "",
-        "## The checks",
-        "",
-        "| check | what a backend is held to |",
-        "|---|---|",
-    ]
+        shown = f"artgen.testing.{name}{signature(function)}"
+        lines += [f"## {name}", "", "```python", shown, "```", "", documentation(function), ""]
+    lines += ["## Check", "", documentation(testing.Check), ""]
+    lines += ["## The checks", "", "| check | what a backend is held to |", "|---|---|"]
     checks = {**kit.DECLARATIONS, **kit.WORK}
     lines += [f"| `{name}` | {cell(documentation(check).replace(chr(10), ' '))} |" for name, check in checks.items()]
-    return "\n".join(lines)
+    return "\n".join(lines).replace("::\n", ":\n")
 
 
 def members(cls: type) -> Iterator[str]:

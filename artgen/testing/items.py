@@ -31,7 +31,7 @@ class Item:
 
 
 def conformance(
-    cls: type[Backend] | str,
+    backend: type[Backend] | str,
     *,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     expected: Mapping[str, str] | None = None,
@@ -64,7 +64,7 @@ def conformance(
 
     def subject() -> Subject:
         if not kept:  # at the first check, not when pytest collects
-            kept.append(Subject(found(cls), options=options, sources=sources, model=model))
+            kept.append(Subject(found(backend), options=options, sources=sources, model=model))
         return kept[0]
 
     items = [Item(name, subject, reasons.get(name)) for name in CHECKS]

@@ -63,7 +63,7 @@ CHECKS: tuple[str, ...] = (*DECLARATIONS, *WORK)
 
 
 def check_backend(
-    cls: type[Backend] | str,
+    backend: type[Backend] | str,
     *,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     expected: Mapping[str, str] | None = None,
@@ -73,8 +73,8 @@ def check_backend(
 ) -> list[Check]:
     """Hold a backend to the contract and to every promise of artgen; one finding a check.
 
-    ``cls`` is the class, or the name of an installed backend (``image.gan``). ``options`` are options by verb, for example
-    ``{"train": {"preset": "sketch"}}``: small ones, since the kit trains five times; it adds two steps of two items itself.
+    ``backend`` is the class, or the name of an installed backend (``image.gan``). ``options`` are options by verb, for example
+    ``{"train": {"preset": "sketch"}}``: small ones, since the kit trains four times; it adds two steps of two items itself.
     ``expected`` maps the name of a check that is known to fail to the reason; it is ``expected`` then, and ``failed`` once it
     passes, so that the list stays true. ``only`` runs some checks. ``sources`` are files to train on, for a modality that
     the kit has no data for; ``model`` is what a backend that is not trained works with.
@@ -84,7 +84,7 @@ def check_backend(
     """
     reasons = known(expected or {})
     chosen = [name for name in CHECKS if only is None or name in known(dict.fromkeys(only, ""))]
-    subject = Subject(found(cls), options=options, sources=sources, model=model)
+    subject = Subject(found(backend), options=options, sources=sources, model=model)
     try:
         return [run(name, subject, reasons.get(name)) for name in chosen]
     finally:

@@ -8,6 +8,10 @@ from artgen.testing import conformance
 
 test_image_gan = conformance("image.gan", options={"evaluate": {"items": 4, "metrics": ("copies",)}})
 
+test_text_transformer = conformance(
+    "text.transformer", options={"generate": {"length": 40}, "modify": {"continue_": 20}, "evaluate": {"items": 2}}
+)
+
 test_noise = conformance(
     Noise,
     expected={
