@@ -253,7 +253,7 @@ def test_windows_grow_to_the_full_context(dataset: Dataset, monkeypatch: pytest.
     plan = msgspec.structs.replace(presets.SKETCH, first_context=16)
     monkeypatch.setattr(presets, "SKETCH", plan)
     task = task_of(dataset, context=64)
-    assert [task.length(Position(seen, 100)) for seen in (0, 24, 25, 49, 50, 100)] == [16, 16, 32, 32, 64, 64]
+    assert [task.length(Position(seen, 100)) for seen in (0, 37, 38, 74, 75, 100)] == [16, 16, 32, 32, 64, 64]
     shapes = []
     task.writer.register_forward_pre_hook(lambda module, given: shapes.append(tuple(given[0].shape)))
     data = task.load(dataset, [1, 2])
@@ -386,7 +386,7 @@ def test_too_little_text_and_a_damaged_tokenizer(tmp_path: Path) -> None:
         task_of(data, context=1024)
     # Without a context of the user, one that fits is chosen.
     assert task_of(data, context=None).network["context"] == presets.fitting(count) == 32
-    with pytest.raises(DatasetError, match="10 tokens to train on are too few for a context of 128; give more text"):
+    with pytest.raises(DatasetError, match="10 tokens to train on are too few for a context of 256; give more text"):
         presets.recipe(Transformer.Train(), 10, None)
     (data.folder / FILE).write_bytes(b"{")
     with pytest.raises(ModelError, match=r"tokenizer\.json"):

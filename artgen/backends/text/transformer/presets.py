@@ -18,6 +18,9 @@ LEAST_CONTEXT = 16
 EXACT_PAIRS = 8192
 """Up to so many pairs of tokens each has a row of its own; above, they share as many rows by a hash."""
 
+DEEP = 6
+"""Networks of so many layers add an embedding of the token to the values of attention; shallower ones gain nothing by it."""
+
 FULL_TABLES = 2048
 """Up to this vocabulary the head and the value embeddings have tables of their own."""
 
@@ -47,8 +50,8 @@ BRIEF = Recipe(
     runs=(8192, 8192),
 )  # fmt: skip
 SKETCH = Recipe(
-    layers=3, heads=4, width=128, context=128, first_context=64, batch=8, learning_rate=4e-3, dropout=0.0, weight_decay=0.1,
-    runs=(8192, 8192),
+    layers=3, heads=2, width=128, context=256, first_context=64, batch=4, learning_rate=4e-3, dropout=0.0, weight_decay=0.1,
+    runs=(8192, 16384),
 )  # fmt: skip
 STANDARD = Recipe(
     layers=6, heads=4, width=256, context=256, first_context=128, batch=16, learning_rate=1.5e-3, dropout=0.1, weight_decay=0.1,
@@ -109,7 +112,7 @@ def network(plan: Recipe, vocabulary: int, fim: float) -> dict[str, Any]:
         "context": plan.context,
         "pairs": min(vocabulary**2, EXACT_PAIRS),
         "runs": list(plan.runs),
-        "values": plan.context > 128 and vocabulary <= FULL_TABLES,
+        "values": plan.layers >= DEEP and vocabulary <= FULL_TABLES,
         "tied": vocabulary > FULL_TABLES,
         "fim": fim,
     }

@@ -34,13 +34,13 @@ HOLD = 0.25
 
 LAST = 0.03
 WARM_STEPS = 15
-GROWN = 0.5
+GROWN = 0.75
 """The share of the plan after which windows have their full length."""
 
 TUNED = 0.25
 """Fine-tuning learns at this part of the learning rate: the weights are near where they should be."""
 
-SCALES = {"embedding": 12.0, "pair": 12.0, "runs": 12.0, "values": 12.0, "head": 6.0}
+SCALES = {"embedding": 8.0, "pair": 8.0, "runs": 8.0, "values": 8.0, "head": 6.0}
 """Learning rates of tables and head as multiples of that of the matrices: a row is met only where its token is."""
 
 SELDOM = ("pair", "runs")
