@@ -131,7 +131,7 @@ class CharTokenizer(Tokenizer):
     def __init__(self, characters: str) -> None:
         self.characters = characters
         self._codes = np.frombuffer(utf32(characters), np.uint32)
-        if len(np.unique(self._codes)) != len(characters):
+        if len(set(characters)) != len(characters):
             raise UsageError("a character occurs twice in the vocabulary; give each once")
 
     @classmethod
