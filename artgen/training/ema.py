@@ -16,7 +16,7 @@ class Average:
     """A copy of the task's ``averaged`` modules that follows them slowly."""
 
     def __init__(self, task: Task) -> None:
-        self._behind = False
+        self._never, self._behind = type(task).half_life is Task.half_life, False
         self.modules = {name: copy.deepcopy(module).requires_grad_(False) for name, module in task.averaged.items()}
         self._pairs = [
             (mine, own)
@@ -32,11 +32,10 @@ class Average:
     @torch.no_grad()
     def update(self, items: int, half_life: float) -> None:
         """Move towards the present weights as much as ``items`` more items ask for; a half-life of 0 copies."""
-        if half_life <= 0:
-            self._behind = True  # a copy is made when somebody looks: in small networks copying costs as much as learning
+        if self._never:
+            self._behind = True  # a copy is made when somebody looks: for large tables copying costs as much as learning
             return
-        kept = 0.5 ** (items / half_life)
-        self._catch_up()
+        kept = 0.5 ** (items / half_life) if half_life > 0 else 0.0
         if self._pairs:
             mine, own = zip(*self._pairs, strict=True)
             torch._foreach_lerp_(list(mine), list(own), 1.0 - kept)
@@ -63,7 +62,7 @@ class Average:
 
     @torch.no_grad()
     def _catch_up(self) -> None:
-        """Copy the weights that were not averaged because the half-life was 0."""
+        """Copy the weights of a task that does not average."""
         if self._behind:
             self._behind = False
             for mine, own in (*self._pairs, *self._buffers):

@@ -53,6 +53,15 @@ class Transformer(Backend):
         context: Annotated[
             int | None, Meta(ge=16, le=65536, description="Tokens the network sees; by preset.", extra={"unit": "tokens"})
         ] = None
+        runs: Annotated[
+            int | None,
+            Meta(
+                ge=0,
+                le=2**22,
+                description="Rows of each of two tables for the last three and four tokens, most of a small model's size; "
+                "0 for none; by preset when not given.",
+            ),
+        ] = None
         fim: Annotated[
             float, Meta(ge=0, le=0.9, description="Share of windows laid out for filling gaps; 0 for a model that cannot infill.")
         ] = 0.1

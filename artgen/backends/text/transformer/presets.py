@@ -51,7 +51,7 @@ BRIEF = Recipe(
 )  # fmt: skip
 SKETCH = Recipe(
     layers=3, heads=2, width=128, context=256, first_context=64, batch=4, learning_rate=4e-3, dropout=0.0, weight_decay=0.1,
-    runs=(8192, 16384),
+    runs=(8192, 32768),
 )  # fmt: skip
 STANDARD = Recipe(
     layers=6, heads=4, width=256, context=256, first_context=128, batch=16, learning_rate=1.5e-3, dropout=0.1, weight_decay=0.1,
@@ -82,6 +82,8 @@ def recipe(options: Transformer.Train, tokens: int, minutes: float | None) -> Re
     changes: dict[str, Any] = {"context": context, "first_context": math.gcd(found.first_context, context)}
     if options.batch_size:
         changes["batch"] = options.batch_size
+    if options.runs is not None:
+        changes["runs"] = (options.runs, options.runs) if options.runs else ()
     for name in ("learning_rate", "dropout", "weight_decay"):
         if (value := getattr(options, name)) is not None:
             changes[name] = value

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 HOLD = 0.25
 """The share of the plan at the full learning rate; then it falls in a straight line to :data:`LAST` of it."""
 
-LAST = 0.03
+LAST = 0.01
 WARM_STEPS = 15
 GROWN = 0.75
 """The share of the plan after which windows have their full length."""
@@ -121,8 +121,8 @@ class WriterTask(Task):
         return int(full if done == stages else first * 2**done)
 
     def look_cost(self, size: int) -> float:
-        """An evaluation in steps: reading costs a third of learning."""
-        return len(self.held) / (3.0 * size * int(self.network["context"]))
+        """An evaluation in steps: reading costs a third of learning, and as much again for all that goes with it."""
+        return len(self.held) / (1.5 * size * int(self.network["context"]))
 
     @torch.no_grad()
     def measure(self, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
@@ -161,7 +161,7 @@ class WriterTask(Task):
 
 
 def schedule(at: Position, rate: float, batch: int) -> float:
-    """The learning rate: a short warm-up, ``rate`` for a quarter of the plan, then straight down to 3 % of it.
+    """The learning rate: a short warm-up, ``rate`` for a quarter of the plan, then straight down to 1 % of it.
 
     Source: Hu et al. 2024, "MiniCPM" (warm-up, stable, decay): the end fits any budget, because only the last part knows it.
     """
