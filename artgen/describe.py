@@ -14,6 +14,7 @@ import msgspec
 from artgen.artwork import OWN_MODALITIES, open_artwork, read_text
 from artgen.dataset import Dataset, is_dataset
 from artgen.errors import SourceError
+from artgen.media import audio
 from artgen.model import CONFIG, WEIGHTS, Model, starters
 from artgen.plan import RUN_CONFIG, RUN_FACTS
 
@@ -42,6 +43,8 @@ def show(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _show_work(path: Path) -> dict[str, Any]:
+    if audio.is_sound(path):
+        return _show_sound(path)
     work = open_artwork(path)
     shape = work.numpy().shape
     facts: dict[str, Any] = {"kind": work.modality, "path": str(path), "bytes": path.stat().st_size}
@@ -53,18 +56,46 @@ def _show_work(path: Path) -> dict[str, Any]:
         facts |= work.facts()
     else:
         facts |= {"width": shape[1], "height": shape[0]}
-    text = read_text(path) or ""
-    told = _object(text)
-    facts["mark"] = told.get("mark") or _mark(path)
-    facts["recipe"] = {name: value for name, value in told.items() if name != "mark"} or None
-    return facts
+    return facts | _made(path)
+
+
+def _show_sound(path: Path) -> dict[str, Any]:
+    """A sound is measured block by block: a recording of hours is told of like a note."""
+    facts: dict[str, Any] = {"kind": "audio", "path": str(path), "bytes": path.stat().st_size}
+    with audio.opened(path) as sound:
+        facts |= {"format": sound.format, **audio.measured(sound.blocks(), sound.rate, sound.channels)}
+    return facts | ({"remarks": sound.remarks} if sound.remarks else {}) | _made(path)
+
+
+def picture(path: str | os.PathLike[str], output: str | os.PathLike[str]) -> Path:
+    """Draw the sound at ``path`` (waveform above mel spectrogram) as a picture; returns where it is, an existing file is kept.
+
+    Raises:
+        SourceError: it is no sound.
+        UsageError: ``output`` is not named as a picture.
+    """
+    from artgen.artwork import Image
+    from artgen.media import spectrogram
+
+    place = Path(path)
+    if not audio.is_sound(place) and place.is_file():
+        raise SourceError(f"{path}: not a sound; --picture draws the waveform and spectrogram of one")
+    with audio.opened(place) as sound:
+        return Image(spectrogram.portrait(sound.blocks(), sound.rate)).save(output)
+
+
+def _made(path: Path) -> dict[str, Any]:
+    """The mark and the recipe of a work."""
+    told = _object(read_text(path) or "")
+    mark = told.get("mark") or _mark(path)
+    return {"mark": mark, "recipe": {name: value for name, value in told.items() if name != "mark"} or None}
 
 
 def _mark(path: Path) -> str | None:
     from artgen.media.image import read_mark
 
     try:
-        return read_mark(path)
+        return audio.read_mark(path) if audio.is_sound(path) else read_mark(path)
     except SourceError:
         return None
 

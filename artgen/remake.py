@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import tempfile
 from dataclasses import dataclass
@@ -12,9 +14,10 @@ import numpy as np
 
 from artgen import registry
 from artgen.api import iter_generate, iter_modify
-from artgen.artwork import Artwork, Image, Text, grid, open_artwork, read_text
+from artgen.artwork import Artwork, Audio, Image, Text, grid, open_artwork, read_text
 from artgen.backend import SILENT, Backend, Progress
 from artgen.errors import ArtgenError, ModelError, SourceError
+from artgen.media import audio
 from artgen.media.text import likeness, utf8
 from artgen.model import Model, brought
 from artgen.options import declared
@@ -22,6 +25,9 @@ from artgen.recipe import Input, Recipe, environment, file_sha256, read_json
 
 _NEAR = 8.0
 """The mean difference, in levels of 255, up to which a remake still counts as the same work."""
+
+_BELOW = 20.0
+"""Decibels that the difference must be below a sound for a remake to count as the same work."""
 
 _ALIKE = 0.9
 """The share of a text that has to come again for it to count as the same work."""
@@ -32,8 +38,8 @@ class Replay:
     """What :func:`replay` found.
 
     ``state`` is ``identical`` (the same content, bit for bit), ``close``, or ``impossible``; ``distance`` is the largest
-    and the mean difference in levels of 255 (of a text, twice the share that differs), ``reason`` one sentence, ``artwork`` the
-    remake where there is one.
+    and the mean difference in levels of 255 (of a sound the mean square's root, of a text twice the share that differs),
+    ``reason`` one sentence, ``artwork`` the remake where there is one.
     """
 
     state: Literal["identical", "close", "impossible"]
@@ -186,6 +192,8 @@ def _unchanged(item: Input, beside: Path) -> str:
 def _compare(path: Path, made: Artwork, recipe: Recipe, text: str) -> Replay:
     if isinstance(made, Text):
         return _compare_texts(path, made, recipe)
+    if isinstance(made, Audio):
+        return _compare_sounds(path, made, recipe, text)
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / f"again{path.suffix}"
         made.encode(again, text, recipe.mark)
@@ -207,6 +215,43 @@ def _compare(path: Path, made: Artwork, recipe: Recipe, text: str) -> Replay:
     if mean <= _NEAR:
         return Replay("close", f"{path}: close, {distance}{_other_versions(recipe)}", (largest, mean), made)
     return Replay("impossible", f"{path}: made again, but far from it, {distance}{_other_versions(recipe)}", (largest, mean), made)
+
+
+def _compare_sounds(path: Path, made: Audio, recipe: Recipe, text: str) -> Replay:
+    """Compare block by block: a sound of any length needs little memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        again = Path(folder) / f"again{path.suffix}"
+        made.encode(again, text, recipe.mark)
+        same_bytes = again.stat().st_size == path.stat().st_size and file_sha256(again) == file_sha256(path)
+        shapes, largest, total, loud, count = _differences(path, again)
+    if same_bytes:
+        return Replay("identical", f"{path}: identical, every byte", (0.0, 0.0), made)
+    if shapes[0] != shapes[1]:
+        told = f"{list(shapes[0])} in the file, {list(shapes[1])} now"
+        return Replay("impossible", f"{path}: made again, but of another shape ({told}){_other_versions(recipe)}", None, made)
+    if largest == 0:
+        return Replay("identical", f"{path}: identical content; the file around it was written differently", (0.0, 0.0), made)
+    below = 10 * math.log10(loud / total) if loud else -math.inf
+    distance = (127.5 * largest, 127.5 * math.sqrt(total / count))
+    told = f"the difference is {abs(below):.0f} dB {'below' if below >= 0 else 'above'} the sound{_other_versions(recipe)}"
+    if below >= _BELOW:
+        return Replay("close", f"{path}: close, {told}", distance, made)
+    return Replay("impossible", f"{path}: made again, but far from it, {told}", distance, made)
+
+
+def _differences(first: Path, second: Path) -> tuple[tuple[tuple[int, int], tuple[int, int]], float, float, float, int]:
+    """Of two sounds: their shapes, the largest difference, the sums of squares of difference and of the first, and the samples."""
+    largest, total, loud, count = 0.0, 0.0, 0.0, 0
+    with audio.opened(first) as one, audio.opened(second) as two:
+        if one.channels == two.channels:
+            nothing = np.zeros((0, one.channels), np.float32)
+            for left, right in itertools.zip_longest(one.blocks(), two.blocks(), fillvalue=nothing):
+                length = min(len(left), len(right))
+                apart = (left[:length] - right[:length]).astype(np.float64)
+                largest = max(largest, float(np.abs(apart).max(initial=0.0)))
+                total, loud = total + float((apart**2).sum()), loud + float((left.astype(np.float64) ** 2).sum())
+                count += apart.size
+        return ((one.count, one.channels), (two.count, two.channels)), largest, total, loud, count
 
 
 def _compare_texts(path: Path, made: Text, recipe: Recipe) -> Replay:
