@@ -51,7 +51,7 @@ def test_rotation_depends_on_distance_alone_and_leaves_the_second_half() -> None
     assert torch.equal(rotate(x, turns)[..., 8:], x[..., 8:])
     # The first pair turns by one radian a position.
     torch.testing.assert_close(turns[3, 0], torch.polar(torch.tensor(1.0), torch.tensor(3.0)))
-    torch.testing.assert_close(turns[3, 1].angle(), torch.tensor(3 * 1024 ** -0.25))
+    torch.testing.assert_close(turns[3, 1].angle(), torch.tensor(3 * 1024**-0.25))
 
 
 def test_block_is_causal() -> None:
