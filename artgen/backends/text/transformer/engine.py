@@ -138,8 +138,8 @@ class CompiledEngine(Engine):
         sizes = machine.room(ROWS, weights.width, weights.context, weights.vocabulary)
         self.room = [np.empty(size, kind) for size, kind in zip(sizes, (np.float32, np.int32, np.int64), strict=True)]
         self.shape = np.array(
-            [0, 0, weights.width, weights.vocabulary, weights.layers, weights.heads, weights.context, 0, weights.grams,
-             len(weights.tables), round(weights.scale * 1e6), round(LOGIT_CAP * 1e6)], np.int64
+            [0, 0, weights.width, weights.vocabulary, weights.layers, weights.heads, weights.context, 0, weights.reach,
+             len(weights.tables), round(weights.scale * 1e6), round(LOGIT_CAP * 1e6), *weights.sizes], np.int64
         )  # fmt: skip
         fixed = (weights.embedding, weights.pairs, weights.tables, weights.mix, weights.matrices, weights.cosine, weights.sine)
         self.fixed = [array.ctypes.data for array in fixed]
@@ -169,8 +169,7 @@ class CompiledEngine(Engine):
     def _block(self, cache: tuple[Floats, Floats], rows: Rows, logits: Floats, totals: Floats) -> None:
         shape = self.shape
         shape[0], shape[1], shape[7] = len(rows), len(rows.wanted), cache[0].shape[1]
-        pair_rows = self.weights.pair_rows(rows.before, rows.tokens)
-        moving = (shape, rows.tokens, pair_rows, rows.sequences, rows.positions, rows.wanted)
+        moving = (shape, rows.tokens, rows.before, rows.sequences, rows.positions, rows.wanted)
         self.step(
             *[array.ctypes.data for array in moving], *self.fixed, cache[0].ctypes.data, cache[1].ctypes.data,
             *self.room_at, logits.ctypes.data, totals.ctypes.data,

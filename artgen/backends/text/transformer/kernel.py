@@ -19,6 +19,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+from artgen.backends.text.transformer.weights import PAIR_HASH, RUN_HASH
+
 # R rows (tokens to compute), D width, H heads, E entries of a head, C context, S sequences, V vocabulary, L layers.
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
@@ -28,6 +30,7 @@ _I, _F, _B = types.CPointer(types.int64), types.CPointer(types.float32), types.C
 SIGNATURE = types.void(*[_I] * 6, *[_F] * 10, _B, _I, _F, _F)
 """The arguments of :func:`step`."""
 
+_SIZES = 12  # where the rows of the tables begin in ``shape``
 _BLOCK = 64  # rows of a matrix that stay in the fastest cache while they are applied to every x
 _GROUP = 8  # rows that are added in one pass over y
 
@@ -199,19 +202,36 @@ def product_row(x: Any, depth: int, w: Any, stride: int, y: Any, count: int, ind
 
 
 @_part
+def table_row(shape: Any, number: int, token: int, before: Any) -> int:
+    """The row of table ``number`` (0 for pairs) for a token and those before it, as in :mod:`.model`; -1 where it has none."""
+    size, row = shape[_SIZES + number], (token + 1) % RUN_HASH[1]
+    if number == 0:
+        if size == shape[3] * shape[3]:
+            return before[0] * shape[3] + token
+        return (before[0] * PAIR_HASH[0] + token * PAIR_HASH[1]) % size if size > 0 else -1
+    for place in range(number + 1):
+        row = (row * RUN_HASH[0] + before[place] + 1) % RUN_HASH[1]
+    return row % size
+
+
+@_part
 def embed(
-    shape: Any, rows: Any, pair_rows: Any, embedding: Any, pairs: Any, x: Any, first: Any, scratch: Any
+    shape: Any, rows: Any, before: Any, embedding: Any, pairs: Any, x: Any, first: Any, scratch: Any
 ) -> None:  # fmt: skip
     """The first embedding, normalised, into ``x`` and ``first`` [R, D]."""
-    width = shape[2]
+    width, reach = shape[2], shape[8]
     for r in range(shape[0]):
         line, token = _at(x, r * width), _at(embedding, rows[r] * width)
         for i in range(width):
             line[i] = token[i]
-        for g in range(shape[8]):
-            pair = _at(pairs, pair_rows[r * shape[8] + g] * width)
-            for i in range(width):
-                line[i] = line[i] + pair[i]
+        start = 0
+        for number in range(reach):
+            row = table_row(shape, number, rows[r], _at(before, r * reach))
+            if row >= 0:
+                pair = _at(pairs, (start + row) * width)
+                for i in range(width):
+                    line[i] = line[i] + pair[i]
+            start += shape[_SIZES + number]
         normalise(line, width, line, scratch)
         for i in range(width):
             first[r * width + i] = line[i]
@@ -266,14 +286,15 @@ def speak(shape: Any, cap: Any, x: Any, wanted: Any, head: Any, normed: Any, log
 
 
 def step(
-    shape: Any, rows: Any, pair_rows: Any, sequences: Any, positions: Any, wanted: Any,
+    shape: Any, rows: Any, before: Any, sequences: Any, positions: Any, wanted: Any,
     embedding: Any, pairs: Any, tables: Any, mix: Any, matrices: Any, cosine: Any, sine: Any,
     keys: Any, values: Any, scratch: Any, bits: Any, index: Any, logits: Any, totals: Any,
 ) -> None:  # fmt: skip
     """Compute R tokens and fill logits [W, V] and totals [W] (their log sum exp) for the W wanted rows.
 
-    ``shape`` is R, W, D, V, L, H, C, S, the rows of ``pairs`` added up for a token, the layers of ``tables`` (0 for none), and two
-    numbers in millionths: the scale of attention and the cap of logits. ``matrices`` holds qkv [D, 3D], out [D, D],
+    ``shape`` is R, W, D, V, L, H, C, S, how many tokens ``before`` each are told (the newest first), the layers of ``tables`` (0
+    for none), two numbers in millionths (the scale of attention and the cap of logits), and the rows of every table in
+    ``pairs``. ``matrices`` holds qkv [D, 3D], out [D, D],
     up [D, 4D], down [4D, D] of every layer and the head [D, V], one after the other; ``tables`` [L, V, D] add to values.
     Keys [L, S, H, E, C] and values [L, S, H, C, E] get the new entries; rows of one sequence stand in the order of their
     positions, which are below C. ``scratch``, ``bits`` and ``index`` are room to work: see :func:`.machine.room`.
@@ -286,7 +307,7 @@ def step(
     scores = _at(scratch, 10 * count * width)
     value = _at(scores, context)
     rest = _at(value, _BLOCK + _GROUP)
-    embed(shape, rows, pair_rows, embedding, pairs, x, first, rest)
+    embed(shape, rows, before, embedding, pairs, x, first, rest)
     for layer in range(layers):
         weights = _at(matrices, layer * 12 * square)
         layer_keys, layer_values = _at(keys, layer * cached), _at(values, layer * cached)

@@ -64,7 +64,8 @@ def _place(llvm: Any) -> Path:
         compilers = [version("numba"), version("llvmlite")]
     except PackageNotFoundError as error:
         raise ImportError(str(error)) from None
-    source = Path(__file__).with_name("kernel.py").read_bytes()
+    # weights.py has the numbers of the hashes.
+    source = b"".join(Path(__file__).with_name(name).read_bytes() for name in ("kernel.py", "weights.py"))
     machine = [llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
     mark = hashlib.sha256("\0".join([*compilers, *machine]).encode() + source).hexdigest()
     return cache_folder() / "compiled" / f"text-{mark[:16]}.o"

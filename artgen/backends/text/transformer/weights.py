@@ -55,13 +55,10 @@ class Weights:
         """How many tokens before a token its first embedding depends on."""
         return len(self.sizes) if any(self.sizes) else 0
 
-    @property
-    def grams(self) -> int:
-        """How many rows of ``pairs`` are added up for a token."""
-        return sum(size > 0 for size in self.sizes)
-
     def pair_rows(self, before: Ids, tokens: Ids) -> Ids:
         """The rows of ``pairs`` [R, grams] for every token and those before it [R, reach], as :meth:`.model.Writer.embed`."""
+        if not self.reach:
+            return np.zeros((len(tokens), 0), np.int64)
         found: list[Ids] = []
         start = 0
         row = (tokens + 1) % RUN_HASH[1]
@@ -74,7 +71,7 @@ class Weights:
             elif size:
                 found.append((before[:, 0] * PAIR_HASH[0] + tokens * PAIR_HASH[1]) % size)
             start += size
-        return np.ascontiguousarray(np.stack(found, 1)) if found else np.zeros((len(tokens), 0), np.int64)
+        return np.stack(found, 1)
 
     def layer(self, number: int) -> tuple[Floats, Floats, Floats, Floats]:
         """The matrices qkv [D, 3D], out [D, D], up [D, 4D] and down [4D, D] of a layer."""
