@@ -35,6 +35,19 @@ _EXAMPLES = {
     "modify": ["artgen {modality} modify mine.png --model runs/photos --compare"],
     "evaluate": ["artgen {modality} evaluate runs/photos data/photos --output sheets/"],
 }
+_TEXT_EXAMPLES = {
+    "prepare": ["artgen text prepare books/ --output data/books"],
+    "train": ["artgen text train data/books --output runs/books --minutes 5", "artgen text train --resume --output runs/books"],
+    "generate": [
+        'artgen text generate --prompt "It was"',
+        "artgen text generate --model runs/books --prompt-file begin.txt -n 3 --output out/",
+    ],
+    "modify": [
+        "artgen text modify mine.txt --model runs/books --rewrite --strength 0.2",
+        "artgen text modify --between a.txt b.txt --model runs/books",
+    ],
+    "evaluate": ["artgen text evaluate runs/books data/books --output sheets/"],
+}
 _OWN: dict[str, type[Options]] = {
     "prepare": common.Prepare,
     "train": common.Train,
@@ -177,7 +190,7 @@ def _add_verb(group: typer.Typer, verb: str, cls: type[Backend], scan: Scan) -> 
     function = command(_POSITIONALS[verb], _OWN[verb], _groups(cls, verb), action)
     note = " Options of prepare are for a source that is not prepared yet." if verb == "train" else ""
     help_ = f"{VERB_HELP[verb]}{note}\n\nBackend {cls.modality}.{cls.name}: {cls.summary}"
-    examples = [example.format(modality=modality) for example in _EXAMPLES[verb]]
+    examples = [example.format(modality=modality) for example in (_TEXT_EXAMPLES if modality == "text" else _EXAMPLES)[verb]]
     group.command(verb, help=help_, epilog=_epilog(examples), context_settings=_SETTINGS)(function)
 
 
