@@ -160,7 +160,7 @@ def test_streaming_grows_into_the_final_text(rhyme: Model) -> None:
         mine = [characters for seeds, characters in shown if seeds == text.seeds]
         for before, after in itertools.pairwise([*mine, text.characters]):
             assert after.startswith(before)
-        assert len(mine) > len(text.tokens) // 2 - 5
+    assert sum(seeds == (1,) for seeds, _ in shown) > len(texts[0].tokens) // 2  # the others are further when their turn comes
 
 
 def test_the_prompt_is_part_of_the_text(rhyme: Model, tmp_path: Path) -> None:
@@ -188,10 +188,10 @@ def test_a_prompt_beyond_the_context_counts_with_its_end(rhyme: Model) -> None:
     watch = Watch()
     context = rhyme.config.network["context"]
     long = RHYME[:100]
-    text = write(rhyme, [0], watch, prompt="x" * 200 + long, temperature=0)[0]
+    text = write(rhyme, [0], watch, prompt="m" * 200 + long, temperature=0)[0]
     assert any(f"300 tokens and the model sees {context}: it is kept whole, its end alone counts" in said for said in watch.said)
-    assert text.characters.startswith("x" * 200 + long)
-    assert text.characters[300:] == write(rhyme, [0], prompt="y" * 150 + long, temperature=0)[0].characters[250:]
+    assert text.characters.startswith("m" * 200 + long)
+    assert text.characters[300:] == write(rhyme, [0], prompt="r" * 150 + long, temperature=0)[0].characters[250:]
 
 
 def test_log_probabilities_are_the_models_own(rhyme: Model) -> None:
@@ -215,10 +215,10 @@ def test_likelihood_is_that_of_the_network_also_beyond_the_context(rhyme: Model)
     modules = build(rhyme.config.network)
     modules.load_state_dict(rhyme.tensors())
     context = rhyme.config.network["context"]
-    at = context + context // 2  # the last token of the second window, which begins half a context before
+    at = context + context // 2 - 1  # the last token of the second window, which begins half a context before
     with torch.no_grad():
         logits = modules["writer"](torch.tensor([ids[at - context : at]]))[0, -1]
-    assert long[at] == pytest.approx(float(torch.log_softmax(logits, -1)[ids[at]]), abs=1e-4) or at >= len(ids)
+    assert long[at] == pytest.approx(float(torch.log_softmax(logits, -1)[ids[at]]), abs=1e-4)
     assert long.mean() > -1.0  # it has learned the rhyme
 
 
@@ -318,7 +318,7 @@ def test_half_characters_wait_and_are_shown_whole() -> None:
     for token in tokenizer.encode("é\N{EURO SIGN}")[:7]:
         writing.add(int(token), 0.0)
         seen.append(writing.shown())
-    assert seen == ["", "", "", "é", "é", "é", "é\N{REPLACEMENT CHARACTER}"]
+    assert seen == ["", "", "", "é", "é", "é", "é"]
     assert writing.finished
 
 

@@ -35,7 +35,12 @@ _BLOCK = 64  # rows of a matrix that stay in the fastest cache while they are ap
 _GROUP = 8  # rows that are added in one pass over y
 
 
-@intrinsic
+def _instruction(function: Any) -> Any:
+    """What Numba has no Python for: :func:`function` writes LLVM's code."""
+    return intrinsic(function)
+
+
+@_instruction
 def _at(context: Any, pointer: Any, offset: Any) -> Any:
     """``pointer + offset`` in entries."""
 
@@ -45,7 +50,7 @@ def _at(context: Any, pointer: Any, offset: Any) -> Any:
     return pointer(pointer, types.int64), code
 
 
-@intrinsic
+@_instruction
 def _as_floats(context: Any, pointer: Any) -> Any:
     """The address of int32 entries as one of float32 entries."""
 

@@ -202,11 +202,11 @@ class _Desk:
             pass
         found = [_filling(writing, longest) for writing in writings]
         if instead_of is not None:
-            found = [_trimmed(filling) for filling in found]
+            found = [_as_words(filling, instead_of) for filling in found]
             found = [filling for filling in found if _fits(filling.text, instead_of)]
             if not found:
                 return _Filling("", (), (), False)
-        if any(filling.whole for filling in found):
+        elif any(filling.whole for filling in found):
             found = [filling for filling in found if filling.whole]
         return found[self._best(before.tolist(), found, after.tolist())]
 
@@ -225,8 +225,16 @@ def _filling(writing: Writing, longest: int) -> _Filling:
     )  # fmt: skip
 
 
-def _trimmed(filling: _Filling) -> _Filling:
-    return _Filling(filling.text.strip(), filling.tokens, filling.log_probabilities, filling.whole)
+def _as_words(filling: _Filling, old: str) -> _Filling:
+    """The filling without blanks around it; one that was broken off, or goes beyond the line, as many words as ``old`` has."""
+    text = filling.text.strip()
+    if not filling.whole or "\n" in text:
+        ends = [match.end() for match in WORD.finditer(text) if match.group()[0].isalnum()]
+        count = sum(word[0].isalnum() for word in WORD.findall(old))
+        # The last word may be broken off itself.
+        ends = ends if filling.whole else ends[:-1]
+        text = text[: ends[count - 1]] if len(ends) >= count else ""
+    return _Filling(text, filling.tokens, filling.log_probabilities, filling.whole)
 
 
 def _fits(text: str, old: str) -> bool:

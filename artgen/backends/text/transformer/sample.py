@@ -64,16 +64,15 @@ class Writing:
         return next(self._draws)
 
     def add(self, token: int, log_probability: float) -> None:
-        """One token more; END or a stop text finishes the work, and so does its length."""
+        """One token more; END or a stop text finishes the work, and so does its length: half a character is then left out."""
         if token == END:
-            self._finish()
+            self.finished = True
             return
         self.tokens.append(token)
         self.log_probabilities.append(log_probability)
         self.text += self._decoder.feed(token)
         self._ends.append(len(self.text))
-        if not self._stopped() and len(self.tokens) >= self._length:
-            self._finish()
+        self.finished = self._stopped() or len(self.tokens) >= self._length
 
     def shown(self) -> str:
         """The text that will not be taken back: without an end that may become a stop text."""
@@ -85,11 +84,6 @@ class Writing:
                     break
         return self.text[: len(self.text) - held]
 
-    def _finish(self) -> None:
-        self.text += self._decoder.flush()
-        self.finished = True
-        self._stopped()  # half a character that is given up may complete nothing, but is looked at like any other
-
     def _stopped(self) -> bool:
         found = [place for stop in self._stop if (place := self.text.find(stop, self._from(stop))) >= 0]
         if not found:
@@ -98,7 +92,6 @@ class Writing:
         self.text = self.text[:cut]
         kept = sum(end <= cut for end in self._ends)
         del self.tokens[kept:], self.log_probabilities[kept:], self._ends[kept:]
-        self.finished = True
         return True
 
     def _from(self, stop: str) -> int:
