@@ -26,7 +26,8 @@ from artgen.backends.text.transformer.weights import PAIR_HASH, RUN_HASH
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
 """How it is compiled: division by zero is no exception, and no addition is reordered."""
 
-_I, _F, _B = types.CPointer(types.int64), types.CPointer(types.float32), types.CPointer(types.int32)
+_pointer: Any = types.CPointer
+_I, _F, _B = _pointer(types.int64), _pointer(types.float32), _pointer(types.int32)
 SIGNATURE = types.void(*[_I] * 6, *[_F] * 10, _B, _I, _F, _F)
 """The arguments of :func:`step`."""
 
@@ -57,7 +58,7 @@ def _as_floats(context: Any, pointer: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
 
-    return types.CPointer(types.float32)(pointer), code
+    return _F(pointer), code
 
 
 def _part(function: Any) -> Any:
@@ -207,7 +208,7 @@ def product_row(x: Any, depth: int, w: Any, stride: int, y: Any, count: int, ind
 
 
 @_part
-def table_row(shape: Any, number: int, token: int, before: Any) -> int:
+def table_row(shape: Any, number: int, token: int, before: Any) -> Any:
     """The row of table ``number`` (0 for pairs) for a token and those before it, as in :mod:`.model`; -1 where it has none."""
     size, row = shape[_SIZES + number], (token + 1) % RUN_HASH[1]
     if number == 0:
