@@ -205,7 +205,7 @@ def _add_own_commands(app: typer.Typer, scan: Scan) -> None:
     work = Positional("path", "FILE", "A work that carries its recipe, or the recipe's .json.")
     commands: list[tuple[str, str, list[Positional], type[Options], str]] = [
         ("backends", "List the installed backends.", [], common.Backends, "artgen backends --modality image"),
-        ("show", "Tell what a file or folder is and how it was made.", [path], common.Everywhere, "artgen show first.png"),
+        ("show", "Tell what a file or folder is and how it was made.", [path], common.Show, "artgen show first.png"),
         ("replay", "Make a work again from its recipe and compare.", [work], common.Replay, "artgen replay first.png"),
     ]
     for name, help_, positionals, own, example in commands:

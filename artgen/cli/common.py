@@ -83,6 +83,14 @@ class Evaluate(Device, frozen=True):
     output: Annotated[str | None, Meta(description="Folder for sheets and scores.json.", extra=_SHORT_OUTPUT)] = None
 
 
+class Show(Everywhere, frozen=True):
+    """Flags of ``show``."""
+
+    picture: Annotated[
+        str | None, Meta(description="Draw a sound, as waveform and spectrogram, into this picture (.png, .jpg …).")
+    ] = None
+
+
 class Replay(Everywhere, frozen=True):
     """Flags of ``replay``."""
 

@@ -175,11 +175,14 @@ def backends(own: Any, options: Values, arguments: Arguments) -> None:
 
 def show(own: Any, options: Values, arguments: Arguments) -> None:
     """``artgen show FILE|MODEL|DATASET|RUN``."""
+    from artgen.describe import picture
     from artgen.describe import show as describe
 
     if not arguments["path"]:
         raise UsageError("give what to show: artgen show FILE, MODEL, DATASET or RUN")
     facts = describe(arguments["path"])
+    if own.picture:
+        facts["picture"] = str(picture(arguments["path"], own.picture))
     Voice(own.json).result(_plain(facts), *_fact_lines(facts))
 
 

@@ -10,7 +10,7 @@ import contextlib
 import io
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -25,37 +25,41 @@ JOURNAL = "prepare.journal"
 SETTLE = 2.0
 """Seconds of work that a crash may cost: waiting for the disk after every few items would cost more than decoding them."""
 
-OWN_FILES = ("images.npy", "labels.npy", "captions.jsonl", "names.jsonl")
+OWN_FILES = ("labels.npy", "captions.jsonl", "names.jsonl")
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
     """What became of one source: its item is in the array (``stored``), or ``note`` says why not.
 
-    ``digest`` is a hash of the item's content, ``note`` of a stored one says how it was resized.
+    ``digest`` is a hash of the item's content, ``note`` of a stored one says how it was made to fit. ``rows`` are those of the
+    array that a stored one takes: one, where every item has the same size.
     """
 
     stored: bool
     digest: str
     note: str
+    rows: int = 1
 
 
 class Partial:
-    """An array [N, ...] of uint8 in ``folder`` that grows by one item a stored source; a context manager.
+    """An array [N, ...] in ``folder`` that grows by the rows of each stored source; a context manager.
 
+    ``shape`` is that of a row, ``numbers`` its kind of numbers, ``name`` what the array is called without its ending.
     ``key`` says what is being prepared: a journal of another key is not gone on with but begun again.
 
     Raises:
         OutputError: the folder holds other files of these names, or cannot be written.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, ...], key: str) -> None:
+    def __init__(self, folder: Path, shape: tuple[int, ...], key: str, *, name: str = "images", numbers: str = "|u1") -> None:
         self.folder = folder
         self.shape = shape
+        self.numbers = numbers
         self.records: list[Record] = []
         self._lines: list[bytes] = []
         self._settled = time.monotonic()
-        self._final = folder / "images.npy"
-        self._growing = folder / "images.npy.part"
+        self._final = folder / f"{name}.npy"
+        self._growing = folder / f"{name}.npy.part"
         with sentences(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._refuse_foreign()
@@ -75,11 +79,11 @@ class Partial:
 
     @property
     def count(self) -> int:
-        """Items in the array."""
-        return sum(record.stored for record in self.records)
+        """Rows in the array."""
+        return sum(record.rows for record in self.records if record.stored)
 
-    def add(self, records: Sequence[Record], items: Sequence[bytes]) -> None:
-        """Append the results of the next sources; ``items`` are the bytes of the stored ones.
+    def add(self, records: Sequence[Record], items: Iterable[bytes]) -> None:
+        """Append the results of the next sources; ``items`` are the bytes of the stored ones, in pieces of any size.
 
         Raises:
             OutputError: the disk is full or cannot be written; what was added before stays.
@@ -100,7 +104,7 @@ class Partial:
         with sentences(self._final):
             self._settle()
             self._array.seek(0)
-            self._array.write(_header(self.count, self.shape))
+            self._array.write(_header(self.count, self.shape, self.numbers))
             _to_disk(self._array)
             self._array.close()
             self._growing.replace(self._final)
@@ -132,7 +136,7 @@ class Partial:
     def _refuse_foreign(self) -> None:
         if (self.folder / JOURNAL).exists():
             return
-        for name in (*OWN_FILES, self._growing.name):
+        for name in (*OWN_FILES, self._final.name, self._growing.name):
             if (self.folder / name).exists():
                 raise OutputError(f"{self.folder}: holds a file {name} already but no dataset; choose another --output")
 
@@ -143,7 +147,7 @@ class Partial:
             self._final.replace(self._growing)
         try:
             lines = (self.folder / JOURNAL).read_bytes().split(b"\n")[:-1]  # the last line was cut short unless empty
-            room = self._growing.stat().st_size - len(_header(0, self.shape))
+            room = self._growing.stat().st_size - len(_header(0, self.shape, self.numbers))
         except FileNotFoundError:
             return
         if not lines or lines[0] != msgspec.json.encode(key):
@@ -151,33 +155,33 @@ class Partial:
         with contextlib.suppress(msgspec.DecodeError):
             for line in lines[1:]:
                 record = msgspec.json.decode(line, type=Record)
-                room -= record.stored * self._item_bytes
+                room -= record.stored * record.rows * self._row_bytes
                 if room < 0:
                     break
                 self.records.append(record)
 
     def _open(self, key: str) -> tuple[BinaryIO, BinaryIO]:
-        head = _header(0, self.shape)
+        head = _header(0, self.shape, self.numbers)
         lines = [msgspec.json.encode(key), *map(msgspec.json.encode, self.records)]
         write_atomically(self.folder / JOURNAL, b"\n".join(lines) + b"\n")
         with contextlib.ExitStack() as stack:
             array = stack.enter_context(self._growing.open("r+b" if self.records else "w+b"))
             array.write(head)
-            array.truncate(len(head) + self.count * self._item_bytes)
+            array.truncate(len(head) + self.count * self._row_bytes)
             array.seek(0, os.SEEK_END)
             journal = stack.enter_context((self.folder / JOURNAL).open("ab"))
             stack.pop_all()
         return array, journal
 
     @property
-    def _item_bytes(self) -> int:
-        return int(np.prod(self.shape))
+    def _row_bytes(self) -> int:
+        return int(np.prod(self.shape)) * np.dtype(self.numbers).itemsize
 
 
-def _header(count: int, shape: tuple[int, ...]) -> bytes:
+def _header(count: int, shape: tuple[int, ...], numbers: str) -> bytes:
     """The start of an .npy file; numpy leaves room for the first number to grow, so the length does not depend on it."""
     file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)})
+    np.lib.format.write_array_header_1_0(file, {"descr": numbers, "fortran_order": False, "shape": (count, *shape)})
     return file.getvalue()
 
 

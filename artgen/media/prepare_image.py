@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import compress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from artgen.backend import SILENT, Progress
 from artgen.dataset import Dataset, Manifest, Skipped, fingerprint, is_dataset, write_manifest
-from artgen.errors import Interrupted, OptionError, OutputError, SourceError
+from artgen.errors import Interrupted, OptionError, SourceError
 from artgen.files import write_atomically
 from artgen.media import image
 from artgen.media.archives import Reader, Source
-from artgen.media.partial import JOURNAL, Partial, Record
+from artgen.media.partial import Partial, Record
 from artgen.media.sources import PICTURES, Found, Labels, find
-from artgen.media.trees import natural
 from artgen.media.workers import in_order
+from artgen.media.written import class_names, key_of, lines, nothing, npy, present
 from artgen.options import Meta, Options
 
 _METHOD = 1
@@ -112,9 +109,11 @@ def prepare(sources: Sequence[str | Path], folder: str | Path, options: Prepare,
         if is_dataset(source) and (Path(source) / "images.npy").exists():
             raise SourceError(f"{source}: a prepared dataset already; give it to artgen image train as it is")
     found = find(sources, PICTURES, labels=options.labels, exclude=folder)
-    key = _key(found, options)
+    key = key_of(found, _METHOD, _told(options))
     if is_dataset(folder):
-        return _present(folder, key, progress)
+        dataset = present(folder, "image", key)
+        progress.say(f"{folder}: this dataset is there already, with {len(dataset)} pictures")
+        return dataset
     for remark in found.remarks:
         progress.say(remark)
     with Partial(folder, (options.resolution, options.resolution, 3), key) as partial:
@@ -236,29 +235,29 @@ def _finish(partial: Partial, found: Found, options: Prepare, key: str) -> Datas
     ]
     if not items:
         partial.discard()
-        raise _nothing(found, refused)
+        raise nothing(found, refused, "picture")
     folder, shape = partial.folder, [len(items), *partial.shape]
     arrays, shapes = {"images": "images.npy"}, {"images": shape}
     notes: dict[str, Any] = {"names": "names.jsonl", "key": key}
     notes["resized"] = dict(sorted(Counter(record.note for record in partial.records if record.stored).items()))
     if found.licences:
         notes["licences"] = found.licences
-    classes = _class_names([item.label for item in items], options.labels)
+    classes = class_names([item.label for item in items], options.labels)
     number = {name: index for index, name in enumerate(classes)}
     labels = np.array([number[item.label] for item in items if classes], np.int64)
     if classes:
         arrays["labels"], shapes["labels"] = "labels.npy", [len(items)]
-        write_atomically(folder / "labels.npy", _npy(labels))
+        write_atomically(folder / "labels.npy", npy(labels))
     captions = "captions.jsonl" if any(item.caption for item in items) else ""
     if captions:
-        write_atomically(folder / captions, _lines(item.caption for item in items))
-    write_atomically(folder / "names.jsonl", _lines(item.source.name for item in items))
+        write_atomically(folder / captions, lines(item.caption for item in items))
+    write_atomically(folder / "names.jsonl", lines(item.source.name for item in items))
     partial.finish()
     digests = "".join(record.digest for record in partial.records if record.stored).encode()
-    told = {name: value for name, value in options.asdict().items() if name != "workers"}
     manifest = Manifest(
         artgen=version("artgen"), kind="image", count=len(items), arrays=arrays, shapes=shapes, classes=classes, captions=captions,
-        options={**told, "min_size": options.smallest}, sources=found.origins, skipped=[*found.skipped, *refused], notes=notes,
+        options={**_told(options), "min_size": options.smallest}, sources=found.origins,
+        skipped=[*found.skipped, *refused], notes=notes,
         fingerprint=fingerprint(str(shape).encode(), digests, labels.tobytes(), "\n".join(classes).encode()),
     )  # fmt: skip
     dataset = write_manifest(folder, manifest)
@@ -266,38 +265,9 @@ def _finish(partial: Partial, found: Found, options: Prepare, key: str) -> Datas
     return dataset
 
 
-def _present(folder: Path, key: str, progress: Progress) -> Dataset:
-    dataset = Dataset.open(folder, "image")
-    if dataset.manifest.notes.get("key") != key:
-        raise OutputError(f"{folder}: holds a dataset of other sources or options; choose another --output")
-    with contextlib.suppress(OSError):  # left when power went between the last two writes
-        (folder / JOURNAL).unlink(missing_ok=True)
-    progress.say(f"{folder}: this dataset is there already, with {len(dataset)} pictures")
-    return dataset
-
-
-def _key(found: Found, options: Prepare) -> str:
-    """A hash over all that decides the dataset: options, sources, labels and captions."""
-    told = {name: value for name, value in options.asdict().items() if name != "workers"}
-    digest = hashlib.sha256(msgspec.json.encode([_METHOD, told, found.origins, found.licences]))
-    for item in found.items:
-        source = item.source
-        digest.update(msgspec.json.encode([source.name, source.size, source.stamp, item.label, item.caption]))
-    return digest.hexdigest()
-
-
-def _class_names(labels: Sequence[str], wish: Labels) -> list[str]:
-    # A single class says nothing, unless folders were insisted on.
-    names = sorted(set(labels) - {""}, key=natural)
-    return names if len(names) > 1 or wish == "folders" else []
-
-
-def _nothing(found: Found, refused: Sequence[Skipped]) -> SourceError:
-    reasons = Counter(re.split(r"[:(]", skip.reason)[0].strip() for skip in refused)
-    listed = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
-    names = ", ".join(str(origin["name"]) for origin in found.origins[:3])
-    first = f"; the first: {refused[0].file}: {refused[0].reason}"
-    return SourceError(f"{names}: none of {len(found.items)} files is a usable picture ({listed}){first}")
+def _told(options: Prepare) -> dict[str, Any]:
+    """The options that decide what the dataset holds."""
+    return {name: value for name, value in options.asdict().items() if name != "workers"}
 
 
 def _tell(dataset: Dataset, progress: Progress) -> None:
@@ -305,13 +275,3 @@ def _tell(dataset: Dataset, progress: Progress) -> None:
         progress.say(f"{len(dataset.classes)} classes")
     if dataset.captions:
         progress.say(f"{sum(map(bool, dataset.captions))} of {len(dataset)} pictures have a caption")
-
-
-def _npy(array: NDArray[Any]) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
-    return file.getvalue()
-
-
-def _lines(texts: Iterable[str]) -> bytes:
-    return b"".join(msgspec.json.encode(text) + b"\n" for text in texts)

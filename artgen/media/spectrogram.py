@@ -89,7 +89,8 @@ def decibels(values: NDArray[np.float32], floor: float = FLOOR) -> NDArray[np.fl
     largest = float(values.max(initial=0.0))
     if largest <= 0:
         return np.full_like(values, floor)
-    return np.maximum(10 * np.log10(np.maximum(values, 1e-30) / largest), floor).astype(np.float32)
+    levels: NDArray[np.float32] = np.maximum(10 * np.log10(np.maximum(values, 1e-30) / largest), floor).astype(np.float32)
+    return levels
 
 
 def coloured(levels: NDArray[np.float32], floor: float = FLOOR) -> Pixels:
