@@ -19,6 +19,8 @@ from artgen.model import CONFIG, WEIGHTS, Model, starters
 from artgen.plan import RUN_CONFIG, RUN_FACTS
 
 _METRICS = "metrics.jsonl"
+_TOLD = ("seconds", "held_out_seconds", "loudness_before", "loudness_after", "clipped", "remarks", "spectrograms")
+"""What a dataset of sounds notes of itself and people want to know."""
 
 
 def show(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -134,6 +136,7 @@ def _show_dataset(path: Path) -> dict[str, Any]:
         "shapes": manifest.shapes,
         "classes": {name: counts.get(number, 0) for number, name in enumerate(manifest.classes)},
         "captions": bool(manifest.captions),
+        **{name: manifest.notes[name] for name in _TOLD if name in manifest.notes},
         "options": manifest.options,
         "sources": manifest.sources,
         "skipped": [msgspec.to_builtins(skipped) for skipped in manifest.skipped],
