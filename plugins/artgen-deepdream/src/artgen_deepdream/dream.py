@@ -36,7 +36,7 @@ After = Callable[[Tensor], None]
 
 
 class Dreamer:
-    """Dreams pictures [1, 3, H, W] in -1..1 on, all in the same way; random numbers come from a CPU generator."""
+    """Dreams pictures [B, 3, H, W] in -1..1 on, all in the same way; random numbers come from a CPU generator."""
 
     def __init__(self, reader: Reader, objective: Objective, options: Dream) -> None:
         self.reader = reader
@@ -96,7 +96,7 @@ class Dreamer:
         dream.add_(gradient, alpha=self.options.strength * RATE * (USUAL_STEPS / steps) ** 0.5).clamp_(-1, 1)
 
     def gradient(self, dream: Tensor, generator: torch.Generator) -> Tensor:
-        """The gradient of the objective [1, 3, H, W], from a randomly moved picture, part by part."""
+        """The gradient of the objective [B, 3, H, W], from a randomly moved picture, part by part."""
         height, width = dream.shape[-2:]
         jitter = min(self.options.jitter, (min(height, width) - 1) // 2)
         down, right = (int(torch.randint(0, jitter + 1, (), generator=generator)) for _ in range(2))

@@ -90,6 +90,18 @@ class Objective:
         return [value * known.area / known.mean.numel() for value, known in zip(values, usual, strict=True)]
 
 
+class OneEach(Objective):
+    """A batch of pictures of which each dreams of a channel of its own, all of one layer."""
+
+    def __init__(self, reader: Reader, layer: str, channels: list[int]) -> None:
+        super().__init__(reader, [Target(layer)])
+        self.channels = channels
+
+    def _values(self, pictures: Tensor) -> list[Tensor]:
+        (answer,) = self.reader.answers(pictures, self.names)
+        return [answer[list(range(len(self.channels))), self.channels].sum()]
+
+
 class Usual(NamedTuple):
     """What is usual of an answer: mean and spread of every channel, each [1, C, 1, 1], and the pixels that a place stands for.
 

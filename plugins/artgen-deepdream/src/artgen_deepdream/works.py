@@ -21,7 +21,7 @@ from artgen_deepdream import pyramid
 from artgen_deepdream.dream import Dreamer
 from artgen_deepdream.options import FPS, ZOOM_SPEED, ZOOM_STEPS, Generate, Modify
 from artgen_deepdream.readers import Reader, reader_of
-from artgen_deepdream.targets import Objective, Target, parse
+from artgen_deepdream.targets import Objective, OneEach, parse
 
 GUIDE_EDGE = 384
 ZOOM_OCTAVES = 3
@@ -95,7 +95,7 @@ def sheet(model: Model, seed: int, options: Generate, progress: Progress) -> Ima
     progress.start("drawing the layers", len(reader.layers), "layers")
     for layer, count in reader.layers.items():
         channels = sorted({int(place) for place in np.linspace(0, count - 1, min(options.columns, count))})
-        dreams = [_swatch(reader, Target(layer, (channel,)), seed, options) for channel in channels]
+        dreams = _swatches(reader, layer, channels, seed, options)
         rows.append((f"{layer}  0-{count - 1}", channels, dreams))
         progress.advance()
         progress.partial(drawn(rows, options.columns))
@@ -106,15 +106,14 @@ def sheet(model: Model, seed: int, options: Generate, progress: Progress) -> Ima
     return work
 
 
-def _swatch(reader: Reader, target: Target, seed: int, options: Generate) -> Pixels:
+def _swatches(reader: Reader, layer: str, channels: list[int], seed: int, options: Generate) -> list[Pixels]:
+    """What channels of a layer dream of, all in one batch."""
     from artgen_deepdream.sheet import SWATCH
 
-    edge = max(SWATCH, reader.smallest)
-    dreamer = Dreamer(reader, Objective(reader, [target]), options.replace(octaves=2))
-    generator = torch.Generator().manual_seed(seed)
-    dream = dreamer.dream(noise(edge, seed).to(reader.device), generator, steps=options.steps)
-    swatch: Pixels = to_pixels(pyramid.resized(dream, SWATCH, SWATCH))[0]
-    return swatch
+    dreamer = Dreamer(reader, OneEach(reader, layer, channels), options.replace(octaves=2))
+    start = noise(max(SWATCH, reader.smallest), seed).to(reader.device).repeat(len(channels), 1, 1, 1)
+    dream = dreamer.dream(start, torch.Generator().manual_seed(seed), steps=options.steps)
+    return list(to_pixels(pyramid.resized(dream, SWATCH, SWATCH)))
 
 
 def _dreamed(dreamer: Dreamer, picture: Tensor, seed: int, progress: Progress, finished: Callable[[Tensor], Image]) -> Image:
