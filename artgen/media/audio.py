@@ -26,7 +26,7 @@ from artgen.media.loudness import Meter, to_db
 
 __all__ = [
     "ENDINGS", "AudioWriter", "Reading", "Samples", "convert", "decode", "encode", "from_pcm", "html", "is_sound", "measured",
-    "mix", "opened", "read_mark", "read_marks", "read_text", "resample", "to_pcm",
+    "mix", "opened", "read_mark", "read_marks", "read_text", "resample", "resampled", "to_pcm",
 ]  # fmt: skip
 
 Samples = NDArray[np.float32]
@@ -174,7 +174,7 @@ def is_sound(path: str | Path) -> bool:
 def convert(reading: Reading, rate: int, channels: int) -> Iterator[Samples]:
     """The blocks of ``reading`` mixed to ``channels`` and resampled to ``rate`` Hz."""
     mixed = (mix(block, channels) for block in reading.blocks())
-    return _resampled(mixed, reading.rate, rate, channels)
+    return resampled(mixed, reading.rate, rate, channels)
 
 
 def mix(samples: Samples, channels: int) -> Samples:
@@ -207,7 +207,7 @@ def resample(samples: Samples, rate: int, wanted: int) -> Samples:
     if rate == wanted or not len(samples):
         return samples
     blocks = (samples[start : start + _BLOCK] for start in range(0, len(samples), _BLOCK))
-    return np.concatenate([samples[:0], *_resampled(blocks, rate, wanted, samples.shape[1])])
+    return np.concatenate([samples[:0], *resampled(blocks, rate, wanted, samples.shape[1])])
 
 
 def measured(blocks: Iterable[Samples], rate: int, channels: int) -> dict[str, Any]:
@@ -236,7 +236,8 @@ def html(samples: Samples, rate: int) -> str:
     return f'<audio controls src="data:audio/flac;base64,{data}"></audio>{note}'
 
 
-def _resampled(blocks: Iterator[Samples], rate: int, wanted: int, channels: int) -> Iterator[Samples]:
+def resampled(blocks: Iterable[Samples], rate: int, wanted: int, channels: int) -> Iterator[Samples]:
+    """The blocks [n, C] of a sound at ``rate`` Hz as blocks at ``wanted`` Hz; how they were cut does not matter."""
     if rate == wanted:
         yield from blocks
         return
