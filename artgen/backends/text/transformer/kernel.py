@@ -91,12 +91,35 @@ def accumulate(x: Any, start: int, stop: int, w: Any, stride: int, y: Any, count
 
 
 @_part
-def product(x: Any, depth: int, w: Any, columns: int, y: Any, rows: int, index: Any, value: Any) -> None:
-    """``y += x @ w`` for x [rows, depth], w [depth, columns] and y [rows, columns]."""
+def accumulate_two(a: Any, b: Any, start: int, stop: int, w: Any, columns: int, y: Any, z: Any) -> None:
+    """What :func:`accumulate` does for ``y`` by ``a`` and for ``z`` by ``b``, reading w once; whole groups of rows only."""
+    for i in range(start, stop, _GROUP):
+        w0, w1, w2, w3 = (_at(w, i * columns), _at(w, (i + 1) * columns), _at(w, (i + 2) * columns), _at(w, (i + 3) * columns))
+        w4, w5, w6, w7 = (
+            _at(w, (i + 4) * columns),
+            _at(w, (i + 5) * columns),
+            _at(w, (i + 6) * columns),
+            _at(w, (i + 7) * columns),
+        )
+        a0, a1, a2, a3, a4, a5, a6, a7 = a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5], a[i + 6], a[i + 7]
+        b0, b1, b2, b3, b4, b5, b6, b7 = b[i], b[i + 1], b[i + 2], b[i + 3], b[i + 4], b[i + 5], b[i + 6], b[i + 7]
+        for j in range(columns):
+            c0, c1, c2, c3, c4, c5, c6, c7 = w0[j], w1[j], w2[j], w3[j], w4[j], w5[j], w6[j], w7[j]
+            y[j] = y[j] + a0 * c0 + a1 * c1 + a2 * c2 + a3 * c3 + a4 * c4 + a5 * c5 + a6 * c6 + a7 * c7
+            z[j] = z[j] + b0 * c0 + b1 * c1 + b2 * c2 + b3 * c3 + b4 * c4 + b5 * c5 + b6 * c6 + b7 * c7
+
+
+@_part
+def product(x: Any, depth: int, w: Any, columns: int, y: Any, rows: int, dense: bool, index: Any, value: Any) -> None:
+    """``y += x @ w`` for x [rows, depth], w [depth, columns] and y [rows, columns]; ``dense`` says that few x are zero."""
+    paired = rows - rows % 2 if dense and depth % _GROUP == 0 else 0
     start = 0
     while start < depth:
         stop = start + _BLOCK if start + _BLOCK < depth else depth
-        for r in range(rows):
+        for r in range(0, paired, 2):
+            accumulate_two(_at(x, r * depth), _at(x, (r + 1) * depth), start, stop, w, columns, _at(y, r * columns),
+                           _at(y, (r + 1) * columns))  # fmt: skip
+        for r in range(paired, rows):
             accumulate(_at(x, r * depth), start, stop, w, columns, _at(y, r * columns), columns, index, value)
         start = stop
 
@@ -278,7 +301,7 @@ def speak(shape: Any, cap: Any, x: Any, wanted: Any, head: Any, normed: Any, log
     for r in range(asked):
         normalise(_at(x, wanted[r] * width), width, _at(normed, r * width), scratch)
     clear(logits, asked * size)
-    product(normed, width, head, size, logits, asked, index, value)
+    product(normed, width, head, size, logits, asked, True, index, value)
     for r in range(asked):
         row = _at(logits, r * size)
         for i in range(size):
@@ -324,20 +347,20 @@ def step(
                 line[i] = keep * line[i] + blend * first[r * width + i]
             normalise(line, width, _at(normed, r * width), rest)
         clear(qkv, count * 3 * width)
-        product(normed, width, weights, 3 * width, qkv, count, index, value)
+        product(normed, width, weights, 3 * width, qkv, count, True, index, value)
         table = _at(tables, layer * size * width if shape[9] > 0 else 0)
         remember(shape, rows, sequences, positions, qkv, table, cosine, sine, layer_keys, layer_values, rest)
         for r in range(count):
             place = sequences[r] * width * context
             attend(_at(qkv, r * 3 * width), _at(layer_keys, place), _at(layer_values, place), heads, entries, context,
                    positions[r] + 1, scale, _at(normed, r * width), scores, bits, index, value)  # fmt: skip
-        product(normed, width, _at(weights, 3 * square), width, x, count, index, value)
+        product(normed, width, _at(weights, 3 * square), width, x, count, True, index, value)
         for r in range(count):
             normalise(_at(x, r * width), width, _at(normed, r * width), rest)
         clear(wide, count * 4 * width)
-        product(normed, width, _at(weights, 4 * square), 4 * width, wide, count, index, value)
+        product(normed, width, _at(weights, 4 * square), 4 * width, wide, count, True, index, value)
         for i in range(count * 4 * width):
             positive = wide[i] if wide[i] > 0 else np.float32(0)
             wide[i] = positive * positive
-        product(wide, 4 * width, _at(weights, 8 * square), width, x, count, index, value)
+        product(wide, 4 * width, _at(weights, 8 * square), width, x, count, False, index, value)
     speak(shape, cap, x, wanted, _at(matrices, layers * 12 * square), normed, logits, totals, rest, bits, index, value)

@@ -92,6 +92,8 @@ def _keep(path: Path, code: bytes) -> None:
 
 
 def _compile(llvm: Any, machine: Any) -> bytes:
+    # Before a loop is vectorised, code must show that nothing it writes is read by it: more such checks than LLVM likes.
+    llvm.set_option("artgen", "-runtime-memory-check-threshold=64")
     from numba import cfunc
 
     from artgen.backends.text.transformer import kernel
