@@ -257,14 +257,14 @@ class Copies:
             energy = sums[self._length :] - sums[: -self._length]  # [size - L + 1]
             # Where training is next to silent a correlation says nothing, and its norm is rounding.
             scale = np.where(energy > 1e-8 * self._length, 1 / np.sqrt(np.maximum(energy, 1e-12)), 0)
-            for row, index in enumerate(heard):
+            for row, index in enumerate(heard.tolist()):
                 values = np.abs(np.fft.irfft(whole * spectra[row], size)[: len(scale)]) * scale / norms[index]
                 at = int(values.argmax())
                 value = min(1.0, float(values[at]))
                 if not found[index][0] >= value:
                     offset, piece, place = next(mark for mark in reversed(marks) if mark[0] <= at)
                     found[index] = (value, piece, place + at - offset)
-                    excerpts[int(index)] = block[at : at + self._length].copy()
+                    excerpts[index] = block[at : at + self._length].copy()
         for index, excerpt in excerpts.items():
             value, piece, place = found[index]
             found[index] = (max(value, _between(windows[index], excerpt)), piece, place)
