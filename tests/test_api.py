@@ -368,7 +368,7 @@ def test_list_backends(place: Path) -> None:
     assert found["image.noise"]["verbs"] == ["prepare", "train", "generate", "modify", "evaluate"]
     assert found["image.noise"]["summary"] == noise_plugin.Noise.summary
     assert found["image.broken"]["reason"] == "RuntimeError: no such card"
-    assert artgen.list_backends("audio") == []
+    assert artgen.list_backends("video") == []
     with pytest.raises(UnknownBackendError, match="no modality 'smell'"):
         artgen.list_backends("smell")
 

@@ -25,8 +25,7 @@ def add(place: Path, points: dict[str, str], name: str, **more: dict[str, str]) 
 
 def test_a_plugin_is_listed_after_the_built_in() -> None:
     names = [entry.full_name for entry in registry.entries()]
-    assert names[:1] == ["image.gan"]
-    assert "image.noise" in names
+    assert "image.gan" in names[: names.index("image.noise")]
     entry = registry.find("image", "noise")
     assert (entry.distribution, entry.version, entry.built_in) == ("artgen-noise", "1.0", False)
     assert registry.find("image", "image.noise") == entry
