@@ -198,6 +198,23 @@ def rotate(x: Any, pairs: int, cosine: Any, sine: Any) -> None:
 
 
 @_part
+def blend(p: Any, seen: int, values: Any, entries: int, y: Any) -> None:
+    """``y += p @ values`` for p [seen] and values [seen, entries], row after row."""
+    whole = seen - seen % _GROUP
+    for t in range(0, whole, _GROUP):
+        v = _at(values, t * entries)
+        v1, v2, v3, v4 = _at(v, entries), _at(v, 2 * entries), _at(v, 3 * entries), _at(v, 4 * entries)
+        v5, v6, v7 = _at(v, 5 * entries), _at(v, 6 * entries), _at(v, 7 * entries)
+        p0, p1, p2, p3, p4, p5, p6, p7 = p[t], p[t + 1], p[t + 2], p[t + 3], p[t + 4], p[t + 5], p[t + 6], p[t + 7]
+        for e in range(entries):
+            y[e] = y[e] + p0 * v[e] + p1 * v1[e] + p2 * v2[e] + p3 * v3[e] + p4 * v4[e] + p5 * v5[e] + p6 * v6[e] + p7 * v7[e]
+    for t in range(whole, seen):
+        v = _at(values, t * entries)
+        for e in range(entries):
+            y[e] = y[e] + p[t] * v[e]
+
+
+@_part
 def attend(
     query: Any, keys: Any, values: Any, heads: int, entries: int, context: int, seen: int, scale: Any,
     y: Any, scores: Any, bits: Any, index: Any, value: Any,
@@ -207,15 +224,13 @@ def attend(
         part = _at(y, h * entries)
         clear(scores, seen)
         product_row(_at(query, h * entries), entries, _at(keys, h * entries * context), context, scores, seen, index, value)
-        high = scores[0]
+        # Queries and keys have a fixed length, so no score is large enough to need the largest taken off.
         for t in range(seen):
-            high = scores[t] if scores[t] > high else high
-        for t in range(seen):
-            scores[t] = (scores[t] - high) * scale
+            scores[t] = scores[t] * scale
         exponential(scores, seen, bits)
         share = np.float32(1) / total(scores, seen)
         clear(part, entries)
-        product_row(scores, seen, _at(values, h * context * entries), entries, part, entries, index, value)
+        blend(scores, seen, _at(values, h * context * entries), entries, part)
         for e in range(entries):
             part[e] = part[e] * share
 
