@@ -232,6 +232,12 @@ def evaluate(
     return cls().evaluate(opened, data, chosen, progress)
 
 
+def unfinished(work: Artwork, model: Model) -> Artwork:
+    """``work``, broken off, with a recipe that tells what made it; how is left out, since it could not be made again so."""
+    work.recipe = Recipe(artgen=artgen.__version__, verb="generate", backend=model.backend)
+    return work
+
+
 def resolve_device(name: str) -> str:
     """The device that ``name`` asks for: ``auto`` is a GPU where there is one, else the CPU.
 

@@ -21,6 +21,7 @@ from artgen.media import audio as audio_media
 from artgen.media import image as image_media
 from artgen.media import text as text_media
 from artgen.media import video as video_media
+from artgen.media.difference import Edit, word_edits
 from artgen.recipe import Detail, Recipe, read_json
 
 if TYPE_CHECKING:
@@ -259,6 +260,10 @@ class Text(Artwork):
         """Its characters, lines and words (what stands between blanks)."""
         lines = self.characters.count("\n") + (self.characters[-1:] not in ("", "\n"))
         return {"characters": len(self.characters), "lines": lines, "words": len(self.characters.split())}
+
+    def edits(self, before: Text) -> list[Edit]:
+        """The changes, word by word, that made this text of ``before``."""
+        return word_edits(before.characters, self.characters)
 
     def __str__(self) -> str:
         return self.characters

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from artgen import api
 from artgen.artwork import Artwork, Text
@@ -15,11 +15,16 @@ from artgen.backend import Progress
 from artgen.cli.places import Places, seed_text
 from artgen.cli.voice import Voice
 from artgen.errors import SourceError, UsageError
-from artgen.media.difference import Edit, coloured, plain_lines, word_edits
 from artgen.model import Model
+
+if TYPE_CHECKING:
+    from artgen.media.difference import Edit
 
 Values = dict[str, Any]
 
+_WORD = re.compile(r"\S+|\s+")
+_AROUND, _NEAR = 6, 200  # words shown before and after a change, and the characters they are looked for in
+_RED, _GREEN, _PLAIN = "\x1b[31;9m", "\x1b[32m", "\x1b[0m"
 _DIGITS = 6  # of a log-probability: float32 has no more
 
 
@@ -138,7 +143,7 @@ def modify(modality: str, own: Any, options: Values, inputs: list[str]) -> None:
         for source, before, work in zip(inputs, works_in, works, strict=True):
             assert isinstance(work, Text)
             voice.close()
-            edits = word_edits(before.characters, work.characters)
+            edits = work.edits(before)
             told.append({"input": source, "seeds": list(work.seeds), **_told(work), "edits": [_edit(edit) for edit in edits]})
             if where is not None:
                 name = "stdin" if source == "-" else Path(source).stem
@@ -168,6 +173,34 @@ def show_changes(before: str, edits: list[Edit], out: TextIO) -> None:
         print("\n".join(plain_lines(before, edits)), file=out, flush=True)
 
 
+def plain_lines(before: str, edits: list[Edit]) -> list[str]:
+    """Each change as a line with ``-`` and one with ``+``, with a few words around it."""
+    lines = []
+    for edit in edits:
+        stop = edit.at + len(edit.before)
+        left = "".join(_WORD.findall(before[max(0, edit.at - _NEAR) : edit.at])[-_AROUND:])
+        right = "".join(_WORD.findall(before[stop : stop + _NEAR])[:_AROUND])
+        for sign, middle in (("-", edit.before), ("+", edit.after)):
+            if middle:
+                lines.append(f"{sign} {_flat(left)}{{{_flat(middle)}}}{_flat(right)}")
+    return lines
+
+
+def coloured(before: str, edits: list[Edit]) -> str:
+    """The whole text for a terminal: what went is struck out in red, what came is green."""
+    parts, at = [], 0
+    for edit in edits:
+        parts.append(before[at : edit.at])
+        parts.append(f"{_RED}{edit.before}{_PLAIN}" if edit.before else "")
+        parts.append(f"{_GREEN}{edit.after}{_PLAIN}" if edit.after else "")
+        at = edit.at + len(edit.before)
+    return "".join([*parts, before[at:]])
+
+
+def _flat(text: str) -> str:
+    return text.replace("\r", "").replace("\n", "⏎")
+
+
 def _told(work: Text) -> Values:
     chances = [round(chance, _DIGITS) for chance in work.log_probabilities]
     return {"text": work.characters, "tokens": list(work.tokens), "log_probabilities": chances}
@@ -184,7 +217,7 @@ def _places(modality: str, own: Any, known: tuple[str, ...]) -> Places | None:
     return Places.chosen(own.output, own.format, known=known, modality=modality)
 
 
-def _path(where: Places, work: Text, model: Model, asked: int) -> Path:
+def _path(where: Places, work: Artwork, model: Model, asked: int) -> Path:
     text = seed_text(work.seeds)
     return where.path(work, label=f"{model.name}-seed{text}", extra=text if asked > 1 else "", model=model.name)
 
@@ -210,10 +243,7 @@ def _kept(watch: Progress, where: Places | None, model: Model, own: Any, asked: 
         if isinstance(watch, Stream):
             watch.close()
         elif isinstance(watch, Keep) and watch.latest is not None and where is not None:
-            from artgen.recipe import Recipe
-
-            recipe = Recipe(artgen="", verb="generate", backend=model.backend)
-            cut = replace(watch.latest, recipe=recipe)
+            cut = api.unfinished(watch.latest, model)
             path = cut.save(_path(where, cut, model, asked), recipe="none" if own.recipe == "none" else "minimal")
             print(f"what was written so far is in {path}", file=sys.stderr, flush=True)
         raise

@@ -10,9 +10,6 @@ from typing import Literal
 WORD = re.compile(r"[^\W\d_⺀-鿿]+(?:['’][^\W\d_⺀-鿿]+)*|\d+|\s+|.", re.DOTALL)
 """Words, numbers, runs of blanks and single signs; Chinese and Japanese signs stand one by one."""
 
-_AROUND = 6  # words shown before and after a change
-_RED, _GREEN, _PLAIN = "\x1b[31;9m", "\x1b[32m", "\x1b[0m"
-
 
 @dataclass(frozen=True)
 class Edit:
@@ -47,33 +44,6 @@ def word_edits(before: str, after: str) -> list[Edit]:
         for kind, i, j, k, m in matcher.get_opcodes()
         if kind != "equal"
     ]
-
-
-def plain_lines(before: str, edits: list[Edit]) -> list[str]:
-    """Each change as a line with ``-`` and one with ``+``, with a few words around it."""
-    lines = []
-    for edit in edits:
-        left = "".join(WORD.findall(before[max(0, edit.at - 200) : edit.at])[-_AROUND:])
-        right = "".join(WORD.findall(before[edit.at + len(edit.before) : edit.at + len(edit.before) + 200])[:_AROUND])
-        for sign, middle in (("-", edit.before), ("+", edit.after)):
-            if middle:
-                lines.append(f"{sign} {_flat(left)}{{{_flat(middle)}}}{_flat(right)}")
-    return lines
-
-
-def coloured(before: str, edits: list[Edit]) -> str:
-    """The whole text for a terminal: what went is struck out in red, what came is green."""
-    parts, at = [], 0
-    for edit in edits:
-        parts.append(before[at : edit.at])
-        parts.append(f"{_RED}{edit.before}{_PLAIN}" if edit.before else "")
-        parts.append(f"{_GREEN}{edit.after}{_PLAIN}" if edit.after else "")
-        at = edit.at + len(edit.before)
-    return "".join([*parts, before[at:]])
-
-
-def _flat(text: str) -> str:
-    return text.replace("\r", "").replace("\n", "⏎")
 
 
 def _common(first: str, second: str) -> int:

@@ -21,7 +21,7 @@ from artgen.backends.text.transformer.likelihood import likelihood
 from artgen.backends.text.transformer.modify import Modify
 from artgen.backends.text.transformer.sample import opening, tokenizer_of
 from artgen.errors import OptionError, SourceError, UsageError
-from artgen.media.difference import WORD, coloured, plain_lines, word_edits
+from artgen.media.difference import WORD, word_edits
 from artgen.media.tokenizer import BpeTokenizer
 from artgen.model import Model
 from artgen.remake import replay
@@ -218,10 +218,3 @@ def test_edits_are_of_whole_words() -> None:
     )
     assert [edit.kind for edit in word_edits("a b c", "a c")] == ["delete"]
     assert word_edits("same", "same") == []
-
-
-def test_changes_are_shown() -> None:
-    before, after = "It was a dark\nand stormy night.", "It was a bright\nand stormy night."
-    edits = word_edits(before, after)
-    assert plain_lines(before, edits) == ["- It was a {dark}⏎and stormy night", "+ It was a {bright}⏎and stormy night"]
-    assert coloured(before, edits) == "It was a \x1b[31;9mdark\x1b[0m\x1b[32mbright\x1b[0m\nand stormy night."
