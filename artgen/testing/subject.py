@@ -30,7 +30,7 @@ TINY: dict[str, dict[str, Any]] = {
         "memory_format": "contiguous",
     },
     "generate": {},
-    "modify": {"iterations": 2},
+    "modify": {"iterations": 2, "continue_": 8},
     "evaluate": {"items": 4},
 }  # fmt: skip
 """The options that the kit gives, where a backend declares them and allows the value; the caller's win."""

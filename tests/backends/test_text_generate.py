@@ -406,6 +406,7 @@ def test_compiled_code_is_kept_and_a_damaged_one_made_again(monkeypatch: pytest.
     assert machine.load.__wrapped__(said.append) == b"code"  # type: ignore[comparison-overlap]
 
 
+@pytest.mark.gpu
 def test_a_gpu_shares_the_tokens(loud: Model) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no GPU")
