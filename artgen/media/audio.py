@@ -20,8 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artgen.errors import SourceError
-from artgen.media import audio_files
-from artgen.media.audio_files import AudioWriter, chunks_of_wave, encode, from_pcm, read_mark, read_marks, read_text, to_pcm
+from artgen.media.audio_files import (
+    AudioWriter,
+    chunks_of_wave,
+    encode,
+    from_pcm,
+    open_file,
+    read_mark,
+    read_marks,
+    read_text,
+    to_pcm,
+)
 from artgen.media.loudness import Meter, to_db
 
 __all__ = [
@@ -90,7 +99,8 @@ class Reading:
         if not self.count:
             raise SourceError(f"{self.name}: holds no sound, only a header; replace the file or leave it out")
         if broken:
-            self.remarks.append(f"{broken} samples that are not finite numbers became silence")
+            told = "1 sample that is not a finite number" if broken == 1 else f"{broken} samples that are not finite numbers"
+            self.remarks.append(f"{told} became silence")
 
 
 @contextlib.contextmanager
@@ -102,7 +112,7 @@ def opened(source: str | Path | bytes, *, name: str = "") -> Iterator[Reading]:
     """
     label = name or ("the sound" if isinstance(source, bytes) else str(source))
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(io.BytesIO(source) if isinstance(source, bytes) else _open(Path(source), label))
+        file = stack.enter_context(io.BytesIO(source) if isinstance(source, bytes) else open_file(Path(source), label))
         head = file.read(4096)
         file.seek(0)
         if not head:
@@ -384,10 +394,6 @@ def _is_mpeg(head: bytes) -> bool:
     (word,) = struct.unpack(">I", head[:4])
     version, layer, bits, rate = word >> 19 & 3, word >> 17 & 3, word >> 12 & 15, word >> 10 & 3
     return version != 1 and layer in (1, 2) and bits not in (0, 15) and rate != 3
-
-
-def _open(path: Path, name: str) -> IO[bytes]:
-    return audio_files.open_file(path, name)
 
 
 def _why(error: Exception) -> str:
