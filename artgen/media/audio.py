@@ -9,7 +9,6 @@ import base64
 import contextlib
 import io
 import math
-import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from artgen.media.audio_files import (
     to_pcm,
 )
 from artgen.media.loudness import Meter, to_db
+from artgen.media.sound_kinds import is_clip, is_mpeg, is_sound, is_wave
 
 __all__ = [
     "ENDINGS", "AudioWriter", "Reading", "Samples", "convert", "decode", "encode", "from_pcm", "html", "is_sound", "measured",
@@ -57,10 +57,8 @@ MOST_CHANNELS = 32
 _BLOCK = 2**16
 _HTML_LIMIT = 8 * 2**20
 _GIVE = "give a sound such as WAV, FLAC, Ogg, MP3 or AIFF"
-_VIDEO_IN_OGG = (b"theora", b"BBCD\0", b"\x01video")
 # What libsndfile knows only in part, and FFmpeg may read whole: other codecs inside WAV, Ogg and AIFF, and plain AAC.
 _SECOND_CHANCE = (b"RIFF", b"OggS", b"FORM", b"\xff\xf1", b"\xff\xf9", b"caff\0")
-_ASF = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
 
 
 @dataclass
@@ -117,7 +115,7 @@ def opened(source: str | Path | bytes, *, name: str = "") -> Iterator[Reading]:
         file.seek(0)
         if not head:
             raise SourceError(f"{label}: the file is empty; {_GIVE}")
-        if _is_clip(head):
+        if is_clip(head):
             reading = stack.enter_context(_with_ffmpeg(file, label))
         else:
             reading = _with_sndfile(stack, source, file, head, label)
@@ -160,25 +158,6 @@ def decode(
     if largest > 1:
         made /= np.float32(largest)
     return made, rate
-
-
-def is_sound(path: str | Path) -> bool:
-    """Whether a file holds sound and no moving pictures, by its content."""
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(4096)
-    except OSError:
-        return False
-    if _is_wave(head) or head.startswith((b"fLaC\0", b".snd\0", b"caff\0", b"riff\x2e\x91")):
-        return True
-    if head[:4] == b"FORM":
-        return head[8:12] in (b"AIFF", b"AIFC")
-    if head[:4] == b"OggS":
-        return not any(sign in head for sign in _VIDEO_IN_OGG)
-    if head[4:8] == b"ftyp" and head[8:11] in (b"M4A", b"M4B"):
-        return True
-    return _only_sound(path) if _is_clip(head) else _is_mpeg(head)
 
 
 def convert(reading: Reading, rate: int, channels: int) -> Iterator[Samples]:
@@ -280,11 +259,11 @@ def _with_sndfile(
         if head.startswith(_SECOND_CHANCE):
             file.seek(0)
             return stack.enter_context(_with_ffmpeg(file, name))
-        if _is_mpeg(head) or head[:4] == b"fLaC":
+        if is_mpeg(head) or head[:4] == b"fLaC":
             raise SourceError(f"{name}: damaged ({_why(error)}); replace the file or leave it out") from None
         raise SourceError(f"{name}: not a sound of a known kind; {_GIVE}") from None
     reading = Reading(name, sound.samplerate, sound.channels, sound.frames, sound.format, lambda: _sndfile_blocks(sound, name))
-    if _is_wave(head) and (remark := _false_length(file)):
+    if is_wave(head) and (remark := _false_length(file)):
         reading.remarks.append(remark)
     return reading
 
@@ -349,51 +328,6 @@ def _ffmpeg_blocks(container: Any, stream: Any, name: str) -> Iterator[Samples]:
             yield np.ascontiguousarray(part.to_ndarray().T)
     except (av.error.FFmpegError, ValueError) as error:
         raise SourceError(f"{name}: damaged or cut off ({_why(error)}); replace the file or leave it out") from None
-
-
-def _only_sound(path: Path) -> bool:
-    import av
-    from av.stream import Disposition
-
-    try:
-        with path.open("rb") as file, av.open(file, "r", metadata_errors="replace") as container:
-            moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-            return bool(container.streams.audio) and not moving
-    except (av.error.FFmpegError, OSError):
-        return False
-
-
-# --- what a file is
-
-
-def _is_wave(head: bytes) -> bool:
-    return head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE"
-
-
-def _is_clip(head: bytes) -> bool:
-    """Whether a file begins like a container that FFmpeg reads and libsndfile does not."""
-    pictures = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
-    return (
-        (head[4:8] == b"ftyp" and head[8:12] not in pictures)
-        or head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip")
-        or head.startswith((b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x00\x00\x01\xba", _ASF))
-        or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
-        or (head[:4] == b"OggS" and any(sign in head for sign in _VIDEO_IN_OGG))
-        or (head[:1] == b"\x47" and head[188:189] == b"\x47")
-    )
-
-
-def _is_mpeg(head: bytes) -> bool:
-    """Whether a file begins with a frame of MPEG sound (layers 2 and 3, or AAC); the signs of UTF-16 look almost like one."""
-    if head[:3] == b"ID3" and head[3:4] < b"\x10":  # else somebody writes about it
-        return True
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-        return False
-    if head[1] & 0xF6 == 0xF0:
-        return True
-    (word,) = struct.unpack(">I", head[:4])
-    version, layer, bits, rate = word >> 19 & 3, word >> 17 & 3, word >> 12 & 15, word >> 10 & 3
-    return version != 1 and layer in (1, 2) and bits not in (0, 15) and rate != 3
 
 
 def _why(error: Exception) -> str:
