@@ -207,7 +207,7 @@ def test_weights_of_another_network(run: Path, tmp_path: Path):
 
 
 def test_an_unknown_layer_lists_those_there_are(tiny: Model):
-    with pytest.raises(OptionError, match=r"did you mean mixed3a.*conv1a, conv2a, mixed3a, mixed4a"):
+    with pytest.raises(OptionError, match=r"it has conv1a, conv2a, mixed3a, mixed4a; did you mean mixed3a"):
         artgen.modify("image", Image(blob(1)), model=tiny, layer="mixed3b", **QUICK)
 
 
@@ -219,3 +219,19 @@ def test_a_channel_out_of_range(tiny: Model):
 def test_a_picture_too_small(tiny: Model):
     with pytest.raises(SourceError, match="12x40 is too small for this network; give one of at least 16x16"):
         artgen.modify("image", Image(blob(1, 40, 12)), model=tiny, **QUICK)
+
+
+def test_the_network_that_comes_along():
+    """It is found without a word, small enough to ship, tells its classes apart better than chance, and dreams."""
+    model = DeepDream.find_model(None)
+    assert model.name == "eclectic"
+    assert DeepDream.find_model("eclectic").sha256 == model.sha256
+    assert (model.folder / "model.safetensors").stat().st_size <= 8_000_000
+    assert model.config.scores["accuracy"] > 10 / len(model.config.classes)
+    assert model.config.licence
+    assert "## Data and licences" in (model.folder / "README.md").read_text(encoding="utf-8")
+    assert reader_of(model).default == "mixed4c"
+    picture = Image(blob(4, 64, 48))
+    work = artgen.modify("image", picture, **QUICK)[0]
+    assert work.numpy().shape == (64, 48, 3)
+    assert not np.array_equal(work.numpy(), picture.pixels)

@@ -50,8 +50,8 @@ pictures), cross-entropy {loss:.3f}.
 
 ## Limits
 
-It knows textures, edges, round fruit, faces of emoji and the grain of walls; not the dogs and eyes that networks trained on
-photographs dream of. For those give a network of transformers with `--model`.
+It is small and was trained for minutes: it dreams of stripes, edges, grain, leaves and rinds, not of the dogs and eyes that
+networks trained on photographs dream of. For those give a network of transformers with `--model`.
 
 Works of this model are machine-made; artgen marks them so in the file (IPTC digital source type).
 """

@@ -5,8 +5,8 @@ Source: Mordvintsev, Olah and Tyka 2015, "Inceptionism: Going deeper into neural
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from itertools import pairwise, product
 
 import torch
 from torch import Tensor
@@ -16,14 +16,14 @@ from artgen.errors import SourceError
 from artgen_deepdream import pyramid
 from artgen_deepdream.options import Dream
 from artgen_deepdream.readers import Reader
-from artgen_deepdream.targets import Objective
+from artgen_deepdream.targets import Objective, Part
 
 # B batch, C channels, H height, W width
 
-RATE = 0.02
-"""How far one of twelve steps at strength 1 moves a picture in -1..1, as root mean square."""
+RATE = 0.012
+"""How far one of sixteen steps at strength 1 moves a picture in -1..1, as root mean square."""
 
-USUAL_STEPS = 12
+USUAL_STEPS = 16
 
 ALIGNED = 32
 """Cuts lie at multiples of this many pixels, so that strides and pools meet the same pixels as in the whole picture."""
@@ -77,7 +77,7 @@ class Dreamer:
         for height, width in self.sizes(picture.shape[-2], picture.shape[-1], octaves):
             base = pyramid.resized(picture, height, width)
             dream = base.clone() if added is None else (base + pyramid.enlarged(added, height, width)).clamp_(-1, 1)
-            self.objective.settle(self._part(dream))
+            self.objective.settle(self._parts(dream))
             for _ in range(steps):
                 self.step(dream, generator, steps)
                 each()
@@ -113,16 +113,32 @@ class Dreamer:
     def _spans(self, length: int, generator: torch.Generator) -> list[tuple[slice, slice]]:
         """Parts of an edge, each with the wider part that is looked at; the cuts lie elsewhere every time."""
         tile = self.options.tile
-        # A little over a tile is cheaper whole than in two parts.
         if length <= tile + 2 * MARGIN:
             return [(slice(0, length), slice(0, length))]
         pitch = tile // ALIGNED
-        first = pitch - int(torch.randint(0, pitch // 2 + 1, (), generator=generator))
-        cuts = [0, *range(first * ALIGNED, length - tile // 4, pitch * ALIGNED), length]
-        return [(slice(a, b), slice(max(0, a - MARGIN), min(length, b + MARGIN))) for a, b in pairwise(cuts)]
+        cuts = self._cut(length, pitch - int(torch.randint(0, pitch // 2 + 1, (), generator=generator)))
+        return _wider(cuts, length)
 
-    def _part(self, dream: Tensor) -> Tensor:
-        """The middle of a picture, no larger than a tile."""
-        height, width = (min(edge, self.options.tile) for edge in dream.shape[-2:])
-        top, left = (dream.shape[-2] - height) // 2, (dream.shape[-1] - width) // 2
-        return dream[..., top : top + height, left : left + width]
+    def _cut(self, length: int, first: int) -> list[int]:
+        """Where an edge is cut: the first part has ``first`` times :data:`ALIGNED` pixels, the others a tile."""
+        tile = self.options.tile
+        # A little over a tile is cheaper whole than in two parts.
+        if length <= tile + 2 * MARGIN:
+            return [0, length]
+        return [0, *range(first * ALIGNED, length - tile // 4, tile // ALIGNED * ALIGNED), length]
+
+    def _parts(self, dream: Tensor) -> Iterator[Part]:
+        """The picture in parts no larger than a tile and its margins, none left out."""
+        pitch = self.options.tile // ALIGNED
+        rows, columns = (_wider(self._cut(edge, pitch), edge) for edge in dream.shape[-2:])
+        for (row, above), (column, before) in product(rows, columns):
+            inner = (
+                slice(row.start - above.start, row.stop - above.start),
+                slice(column.start - before.start, column.stop - before.start),
+            )
+            yield Part(dream[..., above, before], *inner)
+
+
+def _wider(cuts: list[int], length: int) -> list[tuple[slice, slice]]:
+    """The parts between cuts of an edge, each with the wider part that is looked at."""
+    return [(slice(a, b), slice(max(0, a - MARGIN), min(length, b + MARGIN))) for a, b in pairwise(cuts)]

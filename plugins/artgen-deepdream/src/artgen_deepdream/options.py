@@ -44,7 +44,7 @@ class Dream(Options, frozen=True, kw_only=True):
     ] = None
     channel: Annotated[int | None, Meta(ge=0, description="Dream of this channel of --layer alone.")] = None
     strength: Annotated[float, Meta(ge=0, le=20, description="How far the dream goes: 0 changes nothing.")] = 1.0
-    steps: Annotated[int, Meta(ge=1, le=1000, description="Steps of every octave.", extra={"unit": "steps"})] = 12
+    steps: Annotated[int, Meta(ge=1, le=1000, description="Steps of every octave.", extra={"unit": "steps"})] = 16
     octaves: Annotated[
         int, Meta(ge=1, le=20, description="Sizes to dream at, from small to full; fewer where the picture is small.")
     ] = 5

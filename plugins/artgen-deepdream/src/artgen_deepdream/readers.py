@@ -74,7 +74,7 @@ class Reader:
         """
         if layer not in self.layers:
             known = ", ".join(self.layers)
-            raise OptionError(f"--layer {layer}: this network has no such layer{nearest(layer, self.layers)}; it has {known}")
+            raise OptionError(f"--layer {layer}: this network has no such layer; it has {known}{nearest(layer, self.layers)}")
         return self.layers[layer]
 
     def _probe(self) -> None:
@@ -99,7 +99,7 @@ class EyeReader(Reader):
         self.eye = eye
         widths = [width for row in facts["widths"] for width in row]
         self.layers = dict(zip(eye.names, widths, strict=True))
-        self.default = eye.names[max(0, len(eye.names) - 4)]
+        self.default = eye.names[max(0, len(eye.names) - 3)]
 
     def _answers(self, pictures: Tensor, names: list[str]) -> dict[str, Tensor]:
         last = max(names, key=self.eye.names.index) if names else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,6 +48,14 @@ def parse(reader: Reader, options: Dream) -> list[Target]:
     return found
 
 
+class Part(NamedTuple):
+    """Pictures [B, 3, H, W] cut from larger ones, and which rows and columns of them are no margin."""
+
+    pictures: Tensor
+    rows: slice = slice(None)
+    columns: slice = slice(None)
+
+
 class Objective:
     """How much a picture shows of the targets: what gradient ascent makes larger.
 
@@ -65,12 +74,16 @@ class Objective:
                 self.guides = [_places(answer) for answer in reader.answers(guide, self.names)]
 
     @torch.no_grad()
-    def settle(self, pictures: Tensor) -> None:
-        """Learn what is usual in ``pictures``: every channel of every target is measured by its own mean and spread there.
+    def settle(self, parts: Iterable[Part]) -> None:
+        """Learn what is usual in a picture, given in parts: every channel is measured by its own mean and spread there.
 
         Without it the loudest channel of a layer would draw the whole dream, and the loudest layer of several.
         """
-        self.usual = [_usual(answer, pictures) for answer in self.reader.answers(pictures, self.names)]
+        tallies = [Tally() for _ in self.targets]
+        for part in parts:
+            for tally, answer in zip(tallies, self.reader.answers(part.pictures, self.names), strict=True):
+                tally.add(answer, part)
+        self.usual = [tally.usual() for tally in tallies]
 
     def __call__(self, pictures: Tensor) -> Tensor:
         """One number: a sum over all places, so that the parts of a picture add up to the whole."""
@@ -78,7 +91,7 @@ class Objective:
 
     def _values(self, pictures: Tensor) -> list[Tensor]:
         answers = self.reader.answers(pictures, self.names)
-        usual = self.usual or [_usual(answer.detach(), pictures) for answer in answers]
+        usual = self.usual or [Tally().add(answer.detach(), Part(pictures)).usual() for answer in answers]
         raised = [(answer - known.mean) / known.spread for answer, known in zip(answers, usual, strict=True)]
         if self.guides:
             guides = [
@@ -113,15 +126,47 @@ class Usual(NamedTuple):
     area: float
 
 
-def _usual(answer: Tensor, pictures: Tensor) -> Usual:
-    mean, variance = answer.mean((0, 2, 3), keepdim=True), answer.var((0, 2, 3), keepdim=True, unbiased=False)
-    # A channel that is silent in this picture must not be blown up to the others' size.
-    return Usual(mean, (variance + 0.1 * variance.mean() + 1e-8).sqrt(), pictures[0, 0].numel() / answer[0, 0].numel())
+class Tally:
+    """Counts what :class:`Usual` says, part by part."""
+
+    def __init__(self) -> None:
+        self.sums: tuple[Tensor, Tensor] | None = None
+        self.places = 0
+        self.pixels = 0
+
+    def add(self, answer: Tensor, part: Part) -> Tally:
+        """One more part and the answer to it, of which the margins are left out."""
+        height, width = part.pictures.shape[-2:]
+        answer = answer[..., _scaled(part.rows, height, answer.shape[-2]), _scaled(part.columns, width, answer.shape[-1])]
+        # float64: the square of a mean is taken from a mean of squares.
+        values = answer.double()
+        own = values.sum((0, 2, 3), keepdim=True), values.square().sum((0, 2, 3), keepdim=True)
+        self.sums = own if self.sums is None else (self.sums[0] + own[0], self.sums[1] + own[1])
+        self.places += answer[:, 0].numel()
+        self.pixels += part.pictures[:, 0, part.rows, part.columns].numel()
+        return self
+
+    def usual(self) -> Usual:
+        """What is usual in all parts."""
+        assert self.sums is not None
+        mean, squares = (total / self.places for total in self.sums)
+        variance = (squares - mean.square()).clamp_min(0)
+        # A channel that is silent in this picture must not be blown up to the others' size.
+        spread = (variance + 0.1 * variance.mean() + 1e-8).sqrt()
+        return Usual(mean.float(), spread.float(), self.pixels / self.places)
+
+
+def _scaled(part: slice, length: int, places: int) -> slice:
+    """A part of an edge of ``length`` pixels, in the ``places`` of an answer; never empty."""
+    start, stop, _ = part.indices(length)
+    first = min(places - 1, round(start * places / length))
+    return slice(first, max(first + 1, round(stop * places / length)))
 
 
 def _strength(raised: Tensor, channels: tuple[int, ...]) -> Tensor:
-    # The square lets what is already there grow fastest; of chosen channels the plain answer also wakes the silent ones.
-    return raised[:, list(channels)].sum() if channels else raised.clamp_min(0).square().sum() / 2
+    # Of a whole layer only what is more than usual counts, so that the dream follows the picture; of chosen channels
+    # everything, which wakes the silent ones too.
+    return raised[:, list(channels)].sum() if channels else raised.clamp_min(0).sum()
 
 
 def _places(answer: Tensor) -> Tensor:
