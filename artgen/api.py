@@ -146,7 +146,7 @@ def iter_generate(
     def works() -> Iterator[Artwork]:
         for index, work in enumerate(cls().generate(opened, mine, chosen, progress)):
             work.seeds = work.seeds or (mine[index],)
-            work.recipe = _recipe(cls, "generate", opened, work.seeds, chosen, inputs)
+            work.recipe = _recipe(cls, "generate", opened, work, chosen, inputs)
             yield work
 
     return works() if mine else iter(())
@@ -201,7 +201,7 @@ def iter_modify(
         made = cls().modify(opened, artworks, [seed] * len(artworks), chosen, progress)
         for source, work in zip(sources, made, strict=True):
             work.seeds = work.seeds or (seed,)
-            work.recipe = _recipe(cls, "modify", opened, work.seeds, chosen, (source, *files), mark=COMPOSITE)
+            work.recipe = _recipe(cls, "modify", opened, work, chosen, (source, *files), mark=COMPOSITE)
             yield work
 
     return works()
@@ -367,21 +367,22 @@ def _recipe(
     cls: type[Backend],
     verb: str,
     model: Model,
-    seeds: Sequence[int],
+    work: Artwork,
     options: Options,
     inputs: Sequence[Input],
     mark: str = GENERATED,
 ) -> Recipe:
     # A file's option is told by its input, which has the hash too; so the recipe does not hang on how the path was typed.
     told = {option.name: getattr(options, option.name) for option in declared(type(options)) if not option.file}
+    told |= {name: value for name, value in work.options.items() if value is not None}
     return Recipe(
         artgen=artgen.__version__,
         verb=verb,
         backend=f"{cls.modality}.{cls.name}",  # not the model's: a backend may work with a model of another
-        seeds=tuple(seeds),
+        seeds=work.seeds,
         model=_told(model),
         options=msgspec.json.decode(msgspec.json.encode(told)),
-        inputs=tuple(inputs),
+        inputs=tuple(item for item in inputs if item.role not in work.options),
         licence=model.config.licence,
         environment=_environment(),
         mark=mark,

@@ -39,7 +39,9 @@ class Artwork:
     :meth:`numpy`, :meth:`encode` and :meth:`decode`, and names the class in the entry-point group ``artgen.modalities``.
 
     ``seeds`` are the seeds that made it, ``recipe`` how (None until :mod:`artgen.api` stamps it),
-    ``name`` the name of the file it came from when it is the user's own.
+    ``name`` the name of the file it came from when it is the user's own. ``options`` are the options, by name, that hold for this
+    work alone where several were made in one go (the prompt of a batch); its recipe tells them instead of those that were asked
+    for, and None takes one out.
     """
 
     modality: ClassVar[str]
@@ -47,6 +49,7 @@ class Artwork:
     recipe: Recipe | None = field(default=None, kw_only=True)
     seeds: tuple[int, ...] = field(default=(), kw_only=True)
     name: str = field(default="", kw_only=True)
+    options: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
     def numpy(self) -> NDArray[Any]:
         """The content as an array."""

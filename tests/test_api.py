@@ -162,6 +162,26 @@ def test_the_recipe_tells_all(model: Path, cat: Path) -> None:
     assert (recipe.mark, recipe.licence, recipe.environment["torch"] != "") == (GENERATED, "CC0-1.0", True)
 
 
+def test_a_work_may_have_options_of_its_own(model: Path, cat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = noise_plugin.Noise.generate
+
+    def batch(self: Any, model: Any, seeds: Any, options: Any, progress: Any = None) -> Any:
+        for seed in seeds:
+            for truncation in (0.1, 1.9):
+                work = next(iter(plain(self, model, [seed], options.replace(truncation=truncation, palette=None))))
+                work.seeds, work.options = (seed,), {"truncation": truncation, "palette": None}
+                yield work
+
+    with monkeypatch.context() as patch:
+        patch.setattr(noise_plugin.Noise, "generate", batch)
+        works = artgen.generate("image", model=model, seeds=[4, 5], truncation=0.5, palette=cat)
+    assert [work.seeds for work in works] == [(4,), (4,), (5,), (5,)]
+    recipes = [work.recipe for work in works if work.recipe is not None]
+    assert [recipe.options["truncation"] for recipe in recipes] == [0.1, 1.9, 0.1, 1.9]
+    assert all(recipe.inputs == () and "palette" not in recipe.options for recipe in recipes)
+    assert [replay(work.save(tmp_path / "work.png")).state for work in works] == ["identical"] * 4
+
+
 def test_several_processes_share_the_seeds(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = pixels(artgen.generate("image", model=model, n=5, seed=0))
     monkeypatch.setenv("WORLD_SIZE", "2")
