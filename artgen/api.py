@@ -393,7 +393,7 @@ def _told(model: Model) -> dict[str, str]:
     if isinstance(model, NoModel):
         return {}
     place = {"place": model.place} if model.place else {}
-    return {"name": model.name, "path": str(model.folder), "sha256": model.sha256, **place}
+    return {"name": model.name, "path": str(model.folder), "sha256": model.sha256, **place, **model.provenance}
 
 
 def explain(error: BaseException) -> str:

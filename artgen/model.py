@@ -5,6 +5,7 @@ Nothing in a model folder is ever executed: weights are safetensors, the rest is
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import os
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from artgen.errors import ModelError
-from artgen.files import flush, sentences, write_atomically
+from artgen.errors import ModelError, OutputError
+from artgen.files import cache_folder, flush, sentences, write_atomically
 from artgen.recipe import file_sha256
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
 CUT = ".old-"  # what the old folder is called between the two renames of a swap
+_LARGE = 2**26  # bytes from which on the hash of a file is remembered
 STARTERS = Path(__file__).parent / "starters"
 
 
@@ -54,13 +56,15 @@ class Model:
     """An opened model; its weights are read when asked for.
 
     ``device`` is where a backend puts the network (``cpu``, ``cuda:0``); ``cache`` is the backend's, for what it keeps with
-    an open model, such as the network. ``place`` is a name by which a backend finds it again where its folder is gone.
+    an open model, such as the network. ``place`` is a name by which a backend finds it again where its folder is gone, and
+    ``provenance`` what recipes tell of where it came from (repository, revision).
     """
 
     def __init__(self, folder: Path, config: Config) -> None:
         self.folder = folder
         self.config = config
         self.place = ""
+        self.provenance: dict[str, str] = {}
         self.device = "cpu"
         self.cache: dict[str, object] = {}
         self._sha256 = ""
@@ -193,16 +197,19 @@ class Foreign(Model):
         licence: str = "",
         place: str = "",
     ) -> None:
+        self._describe(Path(folder).resolve(), backend, network=network, licence=licence, place=place)
+        if not any(self.folder.rglob("*.safetensors")):
+            raise ModelError(
+                f"{place or self.folder}: no safetensors file in it; give a model saved as safetensors (pickles are not read)"
+            )
+
+    def _describe(
+        self, folder: Path, backend: str, *, network: Mapping[str, Any] | None = None, licence: str = "", place: str = ""
+    ) -> None:
         from artgen import __version__ as version
 
-        folder = Path(folder).resolve()
-        config = Config(artgen=version, backend=backend, network=dict(network or {}), licence=licence)
-        super().__init__(folder, config)
+        super().__init__(folder, Config(artgen=version, backend=backend, network=dict(network or {}), licence=licence))
         self.place = place
-        if not any(folder.rglob("*.safetensors")):
-            raise ModelError(
-                f"{place or folder}: no safetensors file in it; give a model saved as safetensors (pickles are not read)"
-            )
 
     @property
     def name(self) -> str:
@@ -214,8 +221,8 @@ class Foreign(Model):
         """One hash for the whole model."""
         if not self._sha256:
             digest = hashlib.sha256()
-            for path in sorted(path for path in self.folder.rglob("*") if path.suffix in (".safetensors", ".json")):
-                digest.update(f"{path.relative_to(self.folder).as_posix()}\0{file_sha256(path)}\n".encode())
+            for path in self._content():
+                digest.update(f"{path.relative_to(self.folder).as_posix()}\0{_weights_sha256(path)}\n".encode())
             self._sha256 = digest.hexdigest()
         return self._sha256
 
@@ -229,12 +236,31 @@ class Foreign(Model):
         from safetensors.torch import load_file
 
         found: dict[str, Tensor] = {}
-        for path in sorted(self.folder.rglob("*.safetensors")):
+        for path in (path for path in self._content() if path.suffix == ".safetensors"):
             try:
                 found |= load_file(path)
             except (SafetensorError, OSError) as error:
                 raise ModelError(f"{path}: damaged ({error}); fetch or restore the file") from None
         return found
+
+    def _content(self) -> list[Path]:
+        """The files that make the model what it is, in a fixed order."""
+        return sorted(path for path in self.folder.rglob("*") if path.suffix in (".safetensors", ".json"))
+
+
+def _weights_sha256(path: Path) -> str:
+    """The sha256 of a file; that of a large one is remembered until size or time of the file change."""
+    facts = path.stat()
+    if facts.st_size < _LARGE:
+        return file_sha256(path)
+    key = f"{path.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}"
+    kept = cache_folder() / "hashes" / hashlib.sha256(key.encode()).hexdigest()
+    if kept.is_file() and len(known := kept.read_text()) == 64:
+        return known
+    found = file_sha256(path)
+    with contextlib.suppress(OutputError):  # a cache that cannot be written costs time, nothing else
+        write_atomically(kept, found.encode())
+    return found
 
 
 def find_model(backend: type[Backend], place: str | None) -> Model:

@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "recipe": {"options", "errors", "files"},
     "dataset": {"options", "errors", "files"},
     "model": {"options", "errors", "files", "recipe"},
+    "hub": {"model", "files", "errors", "backend"},
     "backend": {"options", "errors"},
     "discovery": {"errors"},
     "quarantine": {"errors"},
