@@ -78,7 +78,7 @@ def test_every_command_has_help_with_an_example(run: Any, words: list[str]) -> N
     assert "Examples:\n    artgen " in said.out
 
 
-@pytest.mark.parametrize("words", [["image", "--help"], ["video", "--help"]])
+@pytest.mark.parametrize("words", [["image", "--help"], ["text", "--help"]])
 def test_a_modality_lists_its_verbs(run: Any, words: list[str]) -> None:
     said = run(*words)
     assert said.code == 0
@@ -136,7 +136,6 @@ def test_words_alone_are_answered_with_help(run: Any) -> None:
         ("image generate --backend preparer", "image.preparer does not generate (it can: prepare)"),
         ("NOISE", "no starter model for image.noise; train one and give it with --model"),
         ("image generate --model gone", "gone: no such model; give a folder that artgen train wrote"),
-        ("video generate -n 3", "no backend for video is installed; see artgen backends"),
         ("image prepare --backend noise", "give what to prepare: artgen image prepare SOURCE"),
         ("image prepare --backend noise x", "--output DATASET must be given"),
         ("image train --backend noise", "nothing to train on; give a folder, an archive or a prepared dataset"),
@@ -160,17 +159,28 @@ def test_mistakes_get_one_sentence_and_2(run: Any, line: str, sentence: str) -> 
     assert files() == []
 
 
+def test_a_modality_may_have_no_backend(run: Any, place: Path) -> None:
+    noise_plugin.install(place, {}, distribution="artgen-palette", modalities={"palette": "palette_plugin:Palette"})
+    said = run("palette", "generate", "-n", "3")
+    assert (said.code, said.err) == (2, "artgen: no backend for palette is installed; see artgen backends\n")
+    assert run("backends", "--modality", "palette", "--json").json == {"backends": []}
+    assert run("--json", "backends", "--modality", "palette").json == {"backends": []}
+
+
 def test_an_unusable_backend_still_has_help(run: Any, place: Path) -> None:
     noise_plugin.broken_module(place, "broken_cli", "raise RuntimeError('no such card')")
     noise_plugin.install(
-        place, {"video.broken": "broken_cli:Backend", "image.greedy": "noise_plugin:Greedy"}, distribution="artgen-broken"
+        place,
+        {"palette.broken": "broken_cli:Backend", "image.greedy": "noise_plugin:Greedy"},
+        distribution="artgen-broken",
+        modalities={"palette": "palette_plugin:Palette"},
     )
-    said = run("video", "--help")
+    said = run("palette", "--help")
     assert said.code == 0
-    assert "video.broken of artgen-broken cannot be used: RuntimeError: no such card" in " ".join(said.out.split())
-    said = run("video", "generate", "--anything")
+    assert "palette.broken of artgen-broken cannot be used: RuntimeError: no such card" in " ".join(said.out.split())
+    said = run("palette", "generate", "--anything")
     assert (said.code, "RuntimeError: no such card" in said.err) == (1, True)
-    assert "RuntimeError: no such card" in " ".join(run("video", "generate", "--help").out.split())
+    assert "RuntimeError: no such card" in " ".join(run("palette", "generate", "--help").out.split())
     assert "declares --output, which is one of artgen's own" in run("image", "generate", "--backend", "greedy").err
     assert run("image", "generate", "--help").code == 0
 
@@ -418,8 +428,6 @@ def test_backends(run: Any, place: Path) -> None:
     assert "cannot be used: ModuleNotFoundError: No module named 'nothing_of_that_name'" in said.out
     told = {item["name"]: item for item in run("backends", "--json").json["backends"]}
     assert told["image.noise"]["package"] == "artgen-noise"
-    assert run("backends", "--modality", "video", "--json").json == {"backends": []}
-    assert run("--json", "backends", "--modality", "video").json == {"backends": []}
 
 
 # exits

@@ -1,0 +1,1 @@
+"""Built-in backends that make moving pictures."""

@@ -1,0 +1,1 @@
+"""``video.gan3d``: the generative adversarial network of clips."""
