@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artgen.nn.mapping import Mapping
+from artgen.nn.styled import styled
 
 # B batch, C channels, H height, W width, Z latent size, S style size, L stages
 
@@ -47,10 +48,7 @@ class StyledConv(nn.Module):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Convolve, normalise every pixel over its channels, apply the style, rectify."""
         x = doubled(x, self.conv.weight) if self.grow else self.conv(x)
-        # float32: the mean of squares decides the scale of everything after it.
-        scale = torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-6).to(x.dtype)
-        gain, shift = self.affine(style)[:, :, None, None].chunk(2, 1)
-        return F.leaky_relu(x * scale * (1 + gain) + shift, 0.2)
+        return styled(x, *self.affine(style).chunk(2, 1))
 
 
 def doubled(x: Tensor, weight: Tensor) -> Tensor:
