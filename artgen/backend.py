@@ -9,8 +9,8 @@ A plugin is a package with an entry point in the group ``artgen.backends``, name
 
 What a plugin may build on, with the same promise of stability: this module; :mod:`artgen.options`, :mod:`artgen.errors`,
 :mod:`artgen.artwork`, :mod:`artgen.dataset`, :mod:`artgen.model`, :mod:`artgen.recipe`, :mod:`artgen.files`;
-:mod:`artgen.training` (``fit``, ``seeded``, ``Task``, ``Phase``, ``Batch``, ``Position``, ``Run``); :mod:`artgen.media` (decode,
-encode, prepare); :mod:`artgen.nn` and :mod:`artgen.metrics`; :mod:`artgen.testing` for its tests. Names with a leading
+:mod:`artgen.training` (``fit``, ``seeded``, ``Task``, ``Phase``, ``Batch``, ``Position``, ``Layout``, ``Run``); :mod:`artgen.media`
+(decode, encode, prepare); :mod:`artgen.nn` and :mod:`artgen.metrics`; :mod:`artgen.testing` for its tests. Names with a leading
 underscore, the command line and the registry are artgen's own.
 """
 

@@ -337,11 +337,13 @@ def starter(modality: str, backend: str | None = None) -> Path:
 
 
 def save_model(
-    folder: str | Path, config: Config, tensors: Mapping[str, Tensor], card: str, files: Mapping[str, bytes] | None = None
-) -> Model:
+    folder: str | Path, config: Config, tensors: Mapping[str, Tensor], card: str, files: Mapping[str, bytes] | None = None,
+    beside: Mapping[str, Any] | None = None,
+) -> Model:  # fmt: skip
     """Write a model folder whole: under a temporary name first, then renamed into the place of the old one.
 
-    ``files`` are what else belongs to the model, by name, such as ``tokenizer.json``.
+    ``files`` are what else belongs to the model, by name, such as ``tokenizer.json``; ``beside`` is what ``config.json`` says to
+    other programs, beside artgen's own entries.
 
     Raises:
         OutputError: the disk is full or the place cannot be written; the old model is then as it was.
@@ -355,7 +357,8 @@ def save_model(
         try:
             kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
             write_atomically(temporary / WEIGHTS, lambda path: save_file(kept, path, metadata={"format": "pt"}))
-            write_atomically(temporary / CONFIG, msgspec.json.format(msgspec.json.encode(config, order="sorted"), indent=1))
+            told = {**(beside or {}), **msgspec.to_builtins(config)}
+            write_atomically(temporary / CONFIG, msgspec.json.format(msgspec.json.encode(told, order="sorted"), indent=1))
             write_atomically(temporary / CARD, card.encode())
             for name, content in (files or {}).items():
                 write_atomically(temporary / name, content)

@@ -86,7 +86,7 @@ def contract_page() -> str:
     ):
         lines += ["", f"## {cls.__name__}", "", f"`{cls.__module__}.{cls.__qualname__}`", "", documentation(cls), "", *members(cls)]
     lines += ["", "## Training", "", "From `artgen.training`; imported inside methods, since it imports torch.", ""]
-    for cls in (training.Task, training.Phase, training.Batch, training.Position):
+    for cls in (training.Task, training.Phase, training.Batch, training.Position, training.Layout):
         lines += [f"### {cls.__name__}", "", documentation(cls), "", *members(cls), ""]
     lines += ["### fit", "", "```python", f"def fit{signature(training.fit)}", "```", "", documentation(training.fit)]
     lines += ["", "## Reserved names", "", "Names that an option of a backend cannot have, since artgen has them itself.", ""]

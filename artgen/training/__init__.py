@@ -5,6 +5,6 @@ from __future__ import annotations
 from artgen.training.loop import fit
 from artgen.training.run import Run
 from artgen.training.step import seeded
-from artgen.training.task import Batch, Phase, Position, Task
+from artgen.training.task import Batch, Layout, Phase, Position, Task
 
-__all__ = ["Batch", "Phase", "Position", "Run", "Task", "fit", "seeded"]
+__all__ = ["Batch", "Layout", "Phase", "Position", "Run", "Task", "fit", "seeded"]

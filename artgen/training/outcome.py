@@ -58,6 +58,7 @@ def save_trained(
     tensors |= average.tensors()
     dtype = DTYPES[run.options.weights]
     stored = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    laid = tasks[-1].layout(stored)
     config = Config(
         artgen=version("artgen"),
         backend=run.backend,
@@ -66,9 +67,10 @@ def save_trained(
         generate=defaults,
         train={name: value for name, value in run.options.asdict().items() if value is not None} | {"items_seen": items},
         data=_data(dataset),
+        licence=tasks[-1].licence,
         scores=scores,
     )
-    return save_model(run.folder / folder, config, stored, card(config), files)
+    return save_model(run.folder / folder, config, laid.tensors, card(config), files | laid.files, laid.config)
 
 
 def card(config: Config) -> str:

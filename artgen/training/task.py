@@ -98,12 +98,22 @@ class Batch:
         return self._generator
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How a model is stored: ``tensors`` by name, ``config`` what ``config.json`` says beside artgen's own entries, more ``files``."""
+
+    tensors: dict[str, Tensor]
+    config: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
 class Task(nn.Module):
     """Base of every training task; the networks are submodules.
 
     ``phases`` are updated in order in every step. ``averaged`` modules get an exponential moving average, which becomes
     the model; ``kept`` modules go into the model as they are. ``network`` is what ``Backend.build`` takes to construct them
-    again, ``files`` is what else belongs to the model (a tokenizer), by name. ``metrics`` names what :meth:`measure` can
+    again, ``files`` is what else belongs to the model (a tokenizer), by name, and ``licence`` that of the weights it began with.
+    ``metrics`` names what :meth:`measure` can
     measure and which way is better; the first is the default.
     Of several stages, ``share`` is this one's part of the budget.
     """
@@ -117,6 +127,7 @@ class Task(nn.Module):
     metrics: ClassVar[dict[str, Literal["lower", "higher"]]] = {}
     generate_defaults: ClassVar[dict[str, Any]] = {}
     files: ClassVar[dict[str, bytes]] = {}
+    licence: str = ""
 
     def begin(self, dataset: Dataset, earlier: Sequence[Task]) -> None:
         """Called once before the stage starts, with the finished stages before it."""
@@ -142,6 +153,10 @@ class Task(nn.Module):
     def look_cost(self, size: int) -> float:
         """About how many steps of a batch of ``size`` one preview with its measures costs; 0 where that does not matter."""
         return 0.0
+
+    def layout(self, tensors: dict[str, Tensor]) -> Layout:
+        """How the model with ``tensors`` (by ``module.name``) is stored; one that other programs read too is laid out as theirs."""
+        return Layout(tensors)
 
     def preview(self, dataset: Dataset) -> Iterator[Artwork]:
         """Works that show how far training is, from the same noise every time; the averaged weights are in place."""

@@ -24,7 +24,7 @@ from artgen.training import Run, fit
 from artgen.training.precision import Choice
 from artgen.training.processes import Processes
 from artgen.training.step import Stepper
-from artgen.training.task import Position
+from artgen.training.task import Layout, Position
 
 
 @pytest.fixture(scope="session")
@@ -255,6 +255,24 @@ def test_auto_measures_and_says_so(tmp_path: Path, dataset: Dataset) -> None:
     assert "training 3 steps (18 items): about" in heard.sentences[1]
     run(tmp_path, dataset, steps=5, previews=0, precision="auto", memory_format="auto", resume=True, heard=(again := Heard()))
     assert not any("measured" in sentence for sentence in again.sentences)  # a resume never chooses again
+
+
+def test_a_model_can_be_laid_out_for_other_programs_too(tmp_path: Path, dataset: Dataset) -> None:
+    class Guest(TinyTask):
+        licence = "mit"
+
+        def layout(self, tensors: dict[str, torch.Tensor]) -> Layout:
+            theirs = {name.replace(".", "/"): tensor for name, tensor in tensors.items()}
+            return Layout(theirs, {"model_type": "guest", "backend": "nobody"}, {"count.txt": str(len(theirs)).encode()})
+
+    own = weights(run(tmp_path / "own", dataset, steps=2, previews=0).folder.parent)
+    found = run(tmp_path / "guest", dataset, Guest(), steps=2, previews=0)
+    told = json.loads((found.folder / "config.json").read_text())
+    # artgen's own entries stay its own
+    assert (told["model_type"], told["backend"], told["licence"], found.config.licence) == ("guest", "image.tiny", "mit", "mit")
+    same({name.replace(".", "/"): tensor for name, tensor in own.items()}, weights(tmp_path / "guest"))
+    assert (found.folder / "count.txt").read_text() == str(len(own))
+    assert "license: mit" in (found.folder / "README.md").read_text()
 
 
 def test_weights_can_be_saved_in_half_precision(tmp_path: Path, dataset: Dataset) -> None:
