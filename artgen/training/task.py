@@ -100,7 +100,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a model is stored: ``tensors`` by name, ``config`` what ``config.json`` says beside artgen's own entries, more ``files``."""
+    """How a model is stored: ``tensors`` by name, more entries of ``config.json`` beside artgen's own, and more ``files``."""
 
     tensors: dict[str, Tensor]
     config: dict[str, Any] = field(default_factory=dict)
