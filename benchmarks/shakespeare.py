@@ -1,6 +1,6 @@
 """Characters of Shakespeare: `artgen text train` against the well-known small recipe for CPUs, whole processes in turn.
 
-    python benchmarks/shakespeare.py tinyshakespeare.txt [--runs 3]
+    python benchmarks/shakespeare.py tinyshakespeare.txt [--runs 3] [--seed 0] [--output FILE]
 
 The peer is the nanoGPT recipe for CPUs, written plainly here: 4 layers, 4 heads, width 128, context 64, batch 12, learned
 positions, LayerNorm, GELU, AdamW 1e-3 to 1e-4 along a cosine after 100 steps, 2,000 steps, no dropout, fp32. Both learn from the
@@ -143,6 +143,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("text", type=Path)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0, help="that of the first run; the others follow")
+    parser.add_argument("--output", type=Path, help="file for the result as JSON")
     parser.add_argument("--peer", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.peer is not None:
@@ -152,8 +154,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         dataset = Path(folder) / "dataset"
         timed([sys.executable, "-m", "artgen", "text", "prepare", str(chosen.text), "--output", str(dataset)])
-        for run in range(chosen.runs):
-            print(f"run {run + 1} of {chosen.runs}", flush=True)
+        for run in range(chosen.seed, chosen.seed + chosen.runs):
+            print(f"seed {run}", flush=True)
             theirs = run_peer(chosen.text, run)
             print(f"  peer: loss {theirs.loss:.4f}", flush=True)
             place = Path(folder) / str(run)
@@ -164,11 +166,25 @@ def main() -> None:
             show("artgen, all of it ", full, theirs)
             legs["brief"].append((brief, theirs))
             legs["full"].append((full, theirs))
-    for name, pairs in legs.items():
-        losses = statistics.mean(ours.loss for ours, _ in pairs), statistics.mean(theirs.loss for _, theirs in pairs)
-        whole = statistics.median(ours.whole / theirs.whole for ours, theirs in pairs)
-        training = statistics.median(ours.training / theirs.training for ours, theirs in pairs)
-        print(f"{name}: loss {losses[0]:.4f} against {losses[1]:.4f}; time: whole {whole:.3f}, from the first step {training:.3f}")
+    summary = {name: summed(pairs) for name, pairs in legs.items()}
+    for name, told in summary.items():
+        print(
+            f"{name}: loss {told['loss']:.4f} against {told['peer_loss']:.4f}; time: whole {told['whole']:.3f}, "
+            f"from the first step {told['training']:.3f}"
+        )
+    if chosen.output:
+        every = {name: [{"artgen": ours._asdict(), "peer": theirs._asdict()} for ours, theirs in legs[name]] for name in legs}
+        chosen.output.write_text(json.dumps({"summary": summary, "runs": every}, indent=1))
+
+
+def summed(pairs: list[tuple[Leg, Leg]]) -> dict[str, float]:
+    """Mean losses, and the median of our time over the peer's."""
+    return {
+        "loss": statistics.mean(ours.loss for ours, _ in pairs),
+        "peer_loss": statistics.mean(theirs.loss for _, theirs in pairs),
+        "whole": statistics.median(ours.whole / theirs.whole for ours, theirs in pairs),
+        "training": statistics.median(ours.training / theirs.training for ours, theirs in pairs),
+    }
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 Both write greedily with random weights of the same layers, heads, width, vocabulary and context, one thread, in the order A B B A;
 seconds are of the processor, so that a busy machine changes them little. For start-up whole processes are timed.
 
-python benchmarks/text_generation.py [--tokens 200] [--runs 3] [--layers 4 --heads 4 --width 128 --context 256] [--no-startup]
+python benchmarks/text_generation.py [--tokens 200] [--runs 3] [--layers 4 --heads 4 --width 128 --context 256]
+    [--no-startup] [--output FILE]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import statistics
@@ -99,7 +101,8 @@ def process_seconds(command: list[str]) -> tuple[float, float]:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
 
 
-def startup(model: Model, runs: int) -> None:
+def startup(model: Model, runs: int) -> dict[str, float]:
+    """First token from the shell against importing torch, whole processes in turn: medians of the ratios."""
     artgen = [sys.executable, "-m", "artgen", "text", "generate", "--model", str(model.folder), "--seed", "1", "--length", "1"]
     other = [sys.executable, "-c", "import torch"]
     process_seconds(artgen)
@@ -110,6 +113,7 @@ def startup(model: Model, runs: int) -> None:
         ratios.append(((a + d) / (b + c), (wall_a + wall_d) / (wall_b + wall_c)))
     processor, wall = (statistics.median(part) for part in zip(*ratios, strict=True))
     print(f"first token from the shell: {processor:.2f} of import torch in processor time, {wall:.2f} in wall time")
+    return {"processor": processor, "wall": wall, "runs": runs}
 
 
 def main() -> None:
@@ -117,9 +121,11 @@ def main() -> None:
     for name, value in {"tokens": 200, "runs": 3, "layers": 4, "heads": 4, "width": 128, "context": 256}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--no-startup", action="store_true")
+    parser.add_argument("--output", type=Path, help="file for the result as JSON")
     parser.add_argument("--engines", nargs="*", default=["compiled", "numpy", "torch"])
     given = parser.parse_args()
     torch.set_num_threads(1)
+    found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         model = our_model(Path(folder) / "model", given)
         other = peer(given)
@@ -138,8 +144,12 @@ def main() -> None:
                 speed = batch * count / min(seconds(run_ours) for _ in range(3))
                 print(f"{kind:9} B={batch:2}: {statistics.median(ratios):5.2f} times Hugging Face "
                       f"({min(ratios):.2f} to {max(ratios):.2f}), {speed:7.0f} tokens a second", flush=True)  # fmt: skip
+                found[f"{kind}, batch {batch}"] = {"times": statistics.median(ratios), "least": min(ratios), "most": max(ratios),
+                                                   "tokens_per_second": speed}  # fmt: skip
         if not given.no_startup:
-            startup(model, given.runs)
+            found["first token"] = startup(model, given.runs)
+    if given.output:
+        given.output.write_text(json.dumps({"settings": {**vars(given), "output": None}, "found": found}, indent=1))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ NAMES_ONLY = {("media", "backend"): {"Progress", "SILENT"}}
 """Pairs where only some names may cross."""
 
 LAZY_EXCEPTIONS = {("artgen/backend.py", "training"), ("artgen/backend.py", "model"), ("artgen/cli/plugin.py", "testing")}
-"""The defaults of ``Backend.train`` and ``Backend.find_model``, and ``artgen plugin check``: allowed inside these functions alone."""
+"""The defaults of ``Backend.train`` and ``Backend.find_model``, and ``artgen plugin check``: inside these functions alone."""
 
 HEAVY = {
     "torch",

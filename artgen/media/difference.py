@@ -26,7 +26,10 @@ class Edit:
 
 
 def word_edits(before: str, after: str) -> list[Edit]:
-    """The changes that make ``after`` of ``before``; all other words stand in both, in the same order."""
+    """The changes that make ``after`` of ``before``; all other words stand in both, in the same order.
+
+    Changes with nothing but signs and blanks between them are one: a full stop that happens to stand in both says nothing.
+    """
     start = _common(before, after)
     end = _common(before[start:][::-1], after[start:][::-1])
     # Cut at words, so that no change begins or ends inside one.
@@ -39,11 +42,15 @@ def word_edits(before: str, after: str) -> list[Edit]:
     for word in old_part:
         places.append(places[-1] + len(word))
     matcher = difflib.SequenceMatcher(None, old_part, new_part, autojunk=False)
-    return [
-        Edit(places[i], "".join(old_part[i:j]), "".join(new_part[k:m]))
-        for kind, i, j, k, m in matcher.get_opcodes()
-        if kind != "equal"
-    ]
+    spans: list[list[int]] = []
+    for kind, i, j, k, m in matcher.get_opcodes():
+        if kind == "equal":
+            continue
+        if spans and not any(word[0].isalnum() for word in old_part[spans[-1][1] : i]):
+            spans[-1][1], spans[-1][3] = j, m
+        else:
+            spans.append([i, j, k, m])
+    return [Edit(places[i], "".join(old_part[i:j]), "".join(new_part[k:m])) for i, j, k, m in spans]
 
 
 def _common(first: str, second: str) -> int:

@@ -445,3 +445,11 @@ def test_damaged_models_get_a_sentence(loud: Model, tmp_path: Path, kind: engine
     (tmp_path / "other" / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelError, match=r"tokenizer\.json: damaged"):
         write(Model.open(tmp_path / "other"), [0], engine=kind)
+
+
+def test_a_tokenizer_of_another_model_is_refused(rhyme: Model, tmp_path: Path) -> None:
+    model = save(tmp_path / "model", CharTokenizer.train(RHYME), rhyme.config.network, Transformer().build(rhyme.config.network))
+    CharTokenizer("ab").save(model.folder / "tokenizer.json")
+    said = r"tokenizer\.json: has 22 tokens, the network \d+: it is another model's; restore the file"
+    with pytest.raises(ModelError, match=said):
+        list(Transformer().generate(Model.open(model.folder), [1], Generate(length=3), Silent()))

@@ -110,6 +110,23 @@ def test_between_leads_from_one_text_to_another(rhyme: Model, tmp_path: Path) ->
         change(rhyme, end, between=str(tmp_path / "empty.txt"))
 
 
+def test_a_filling_that_finds_no_end_stops_at_a_whole_line_sentence_or_word() -> None:
+    def cut(text: str, suffix: str = "") -> str:
+        return modification._cut_back(modification._Filling(text, (1,), (-0.5,), False), suffix).text
+
+    assert cut("and the sea.\nThe wi") == "and the sea.\n"
+    assert cut("He went. She st") == "He went. "
+    assert cut("he went and she st") == "he went and she "
+    assert cut("unbroken") == "unbroken"
+    assert cut("he went and she st", " home") == "he went and she"
+
+
+def test_a_filling_broken_off_by_the_length_ends_with_a_whole_word(rhyme: Model) -> None:
+    made = change(rhyme, "Row, row, row [...]", infill=True, length=7, candidates=4, temperature=1.2)
+    middle = made.characters.removeprefix("Row, row, row ")
+    assert middle == "" or middle[-1].isspace() or " " not in middle
+
+
 def test_long_texts_are_filled_from_what_is_near(rhyme: Model) -> None:
     made = change(rhyme, RHYME * 4 + "Row, [...] row your boat,\n" + RHYME * 4, infill=True)
     assert made.characters.startswith(RHYME * 4 + "Row, ")
@@ -210,6 +227,8 @@ def test_edits_make_the_new_text_of_the_old() -> None:
 
 
 def test_edits_are_of_whole_words() -> None:
+    (edit,) = word_edits("We [...] home.", "We go. And come. And go home.")
+    assert (edit.at, edit.before, edit.after) == (3, "[...]", "go. And come. And go")
     (edit,) = word_edits("the boat sails", "the boot sails")
     assert (edit.at, edit.before, edit.after, edit.kind) == (4, "boat", "boot", "replace")
     assert [(edit.kind, edit.before, edit.after) for edit in word_edits("a b", "a new b")] in (

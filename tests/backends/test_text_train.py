@@ -18,7 +18,7 @@ from artgen.backends.text.transformer.backend import Transformer
 from artgen.backends.text.transformer.engine import Session, open_engine
 from artgen.backends.text.transformer.model import Writer, pair_rows
 from artgen.backends.text.transformer.settle import make_task, settled
-from artgen.backends.text.transformer.task import HOLD, LAST, WriterTask, schedule
+from artgen.backends.text.transformer.task import HOLD, LAST, WriterTask, noised, schedule
 from artgen.dataset import Dataset
 from artgen.errors import DatasetError, ModelError, OptionError, TrainingError
 from artgen.media.prepare_text import Prepare, prepare
@@ -107,6 +107,48 @@ def test_same_seed_same_weights_and_another_seed_others(dataset: Dataset, tmp_pa
     a, b, c = (weights(tmp_path / name) for name in "abc")
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert not all(torch.equal(a[name], c[name]) for name in a)
+
+
+def test_resume_is_exact_with_averaged_weights_and_noise(dataset: Dataset, tmp_path: Path) -> None:
+    options = {"average": 0.2, "noise": 0.3, "layers": 1, "width": 32, "pairs": 0}
+    train(dataset, tmp_path / "whole", steps=8, **options)
+    train(dataset, tmp_path / "half", steps=8, save_steps=4, **options)
+    last = tmp_path / "half" / "state" / max(path.name for path in (tmp_path / "half" / "state").iterdir())
+    for path in last.iterdir():
+        path.unlink()
+    last.rmdir()
+    artgen.train("text", output=tmp_path / "half", resume=True, device="cpu")
+    whole, half = weights(tmp_path / "whole"), weights(tmp_path / "half")
+    assert max(float((whole[name] - half[name]).abs().max()) for name in whole) == 0
+    network = Model.open(tmp_path / "half").config.network
+    assert (network["layers"], network["width"], network["heads"]) == (1, 32, 1)
+    assert whole["writer.embedding.weight"].shape[1] == 32
+    assert "writer.pair.weight" not in whole
+    train(dataset, tmp_path / "plain", steps=8, **{**options, "average": 0.0})
+    plain = weights(tmp_path / "plain")
+    # The averages lag behind: the same training, other weights.
+    assert not all(torch.equal(whole[name], plain[name]) for name in whole)
+
+
+def test_noise_swaps_the_share_of_tokens_for_others_of_the_batch_and_only_while_learning(dataset: Dataset) -> None:
+    tokens = torch.arange(20, 60).repeat(50, 5)
+    swapped = noised(tokens, 0.25, seed=1)
+    assert torch.equal(swapped, noised(tokens, 0.25, seed=1))
+    assert not torch.equal(swapped, noised(tokens, 0.25, seed=2))
+    assert float((swapped != tokens).float().mean()) == pytest.approx(0.25, abs=0.02)
+    assert set(swapped.unique().tolist()) <= set(range(20, 60))
+    task = task_of(dataset, noise=0.5)
+    batch = Batch(task.load(dataset, [0, 1]), 2, 0, 2, 5, torch.device("cpu"))
+    torch.nn.init.normal_(task.writer.head.weight)  # type: ignore[union-attr]  # it has one
+    noisy = float(task.train()("text", batch, Position(0, 10))["loss"].detach())
+    clean = float(task.eval()("text", batch, Position(0, 10))["loss"].detach())
+    assert noisy != clean
+
+
+def test_width_splits_into_heads_of_about_64() -> None:
+    assert [presets.heads(width) for width in (16, 64, 128, 320, 384, 400)] == [1, 1, 2, 5, 6, 5]
+    with pytest.raises(OptionError, match="--width takes a multiple of 16, not 40; 32 is one"):
+        presets.recipe(Transformer.Train(width=40), 10**6, None)
 
 
 def test_resume_is_exact(dataset: Dataset, tmp_path: Path) -> None:
@@ -425,6 +467,7 @@ def test_large_stays_below_eleven_million_weights(monkeypatch: pytest.MonkeyPatc
 def test_large_vocabularies_share_pairs_and_tie_the_head() -> None:
     plan = presets.recipe(Transformer.Train(), 10**6, 1.0)
     assert presets.network(plan, 85, 0.0)["pairs"] == 85**2
+    assert presets.network(msgspec.structs.replace(plan, pairs=0), 85, 0.0)["pairs"] == 0
     told = presets.network(plan, 5000, 0.0)
     assert (told["pairs"], told["values"], told["tied"]) == (presets.EXACT_PAIRS, False, True)
 

@@ -62,6 +62,15 @@ class Transformer(Backend):
                 "0 for none; by preset when not given.",
             ),
         ] = None
+        pairs: Annotated[
+            int | None,
+            Meta(
+                ge=0,
+                le=2**22,
+                description="Rows of the table for pairs of tokens, shared by a hash where there are more pairs; 0 for none; 8192 "
+                "at most when not given.",
+            ),
+        ] = None
         fim: Annotated[
             float, Meta(ge=0, le=0.9, description="Share of windows laid out for filling gaps; 0 for a model that cannot infill.")
         ] = 0.1
@@ -71,8 +80,31 @@ class Transformer(Backend):
         weight_decay: Annotated[
             float | None, Meta(ge=0, le=10, description="Pull of matrices towards zero; by preset when not given.")
         ] = None
+        noise: Annotated[
+            float | None,
+            Meta(
+                ge=0,
+                lt=1,
+                description="Share of the tokens read that are swapped for others while learning, against learning by heart; "
+                "by preset when not given.",
+            ),
+        ] = None
+        average: Annotated[
+            float | None,
+            Meta(
+                ge=0,
+                le=1,
+                description="Share of the run over which averaged weights, which become the model, forget half; "
+                "0: the weights as they are; by preset when not given.",
+            ),
+        ] = None
         learning_rate: Annotated[
             float | None, Meta(gt=0, le=1, description="Learning rate at its highest; by preset when not given.")
+        ] = None
+        layers: Annotated[int | None, Meta(ge=1, le=256, description="Blocks of the network; by preset when not given.")] = None
+        width: Annotated[
+            int | None,
+            Meta(ge=16, le=16384, description="Numbers that stand for a token, a multiple of 16; by preset when not given."),
         ] = None
 
     Generate: ClassVar[type[Options]] = sample.Generate

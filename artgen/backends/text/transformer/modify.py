@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,7 @@ class Modify(Sampling, frozen=True):
     rewrite: Annotated[bool, Meta(description="Write the least likely words anew, keep the rest word for word.")] = False
     between: Annotated[
         str | None,
-        Meta(description="Write what leads from the text in this file to the one given.", extra={"file": True}),
+        Meta(description="Write what leads from the text in this file to the one given: --between A B.", extra={"file": True}),
     ] = None
     gap: Annotated[str, Meta(description="How a gap is marked.")] = "[...]"
     strength: Annotated[float, Meta(ge=0, le=1, description="Share of the words to rewrite.")] = 0.3
@@ -208,6 +209,8 @@ class _Desk:
                 return _Filling("", (), (), False)
         elif any(filling.whole for filling in found):
             found = [filling for filling in found if filling.whole]
+        else:
+            found = [_cut_back(filling, suffix) for filling in found]
         return found[self._best(before.tolist(), found, after.tolist())]
 
     def _best(self, before: list[int], found: Sequence[_Filling], after: list[int]) -> int:
@@ -223,6 +226,15 @@ def _filling(writing: Writing, longest: int) -> _Filling:
     return _Filling(
         writing.text, tuple(writing.tokens), tuple(writing.log_probabilities), len(writing.tokens) < longest
     )  # fmt: skip
+
+
+def _cut_back(filling: _Filling, suffix: str) -> _Filling:
+    """A filling that was broken off before ``suffix``, up to its last whole line, else sentence, else word."""
+    for pattern in (r".*\n", r".*[.!?;:。！？；]\s*", r".*\s"):
+        if whole := re.match(pattern, filling.text, re.DOTALL):
+            text = whole.group()
+            return replace(filling, text=text.rstrip() if suffix[:1].isspace() else text)
+    return filling
 
 
 def _as_words(filling: _Filling, old: str) -> _Filling:

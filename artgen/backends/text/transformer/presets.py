@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from artgen.errors import DatasetError
+from artgen.errors import DatasetError, OptionError
 
 if TYPE_CHECKING:
     from artgen.backends.text.transformer.backend import Transformer
@@ -31,6 +31,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     ``context`` is in tokens, ``batch`` in windows of it; training begins with windows cut to ``first_context``.
     ``learning_rate`` is that of the matrices while it is held. ``runs`` are the rows of the tables for runs of three tokens, of
     four, and so on: they learn what follows what at once, where the blocks need long, and by heart if they see a text often.
+    ``pairs`` are the rows for pairs of tokens at most. ``noise`` is the share of tokens read that are swapped for others,
+    ``average`` the share of the plan over which averaged weights forget half (0: no average).
     """
 
     layers: int
@@ -43,6 +45,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     dropout: float
     weight_decay: float
     runs: tuple[int, ...]
+    pairs: int = EXACT_PAIRS
+    noise: float = 0.0
+    average: float = 0.0
 
 
 BRIEF = Recipe(
@@ -68,6 +73,7 @@ def recipe(options: Transformer.Train, tokens: int, minutes: float | None) -> Re
 
     Raises:
         DatasetError: the text is shorter than one window of the context.
+        OptionError: the width does not split into heads.
     """
     preset = chosen(options.preset, tokens, minutes)
     found = {"sketch": SKETCH, "standard": STANDARD, "large": LARGE}[preset]
@@ -84,7 +90,11 @@ def recipe(options: Transformer.Train, tokens: int, minutes: float | None) -> Re
         changes["batch"] = options.batch_size
     if options.runs is not None:
         changes["runs"] = (options.runs, options.runs) if options.runs else ()
-    for name in ("learning_rate", "dropout", "weight_decay"):
+    if options.width is not None:
+        if options.width % 16:
+            raise OptionError(f"--width takes a multiple of 16, not {options.width}; {options.width // 16 * 16} is one")
+        changes["heads"] = heads(options.width)
+    for name in ("learning_rate", "dropout", "weight_decay", "pairs", "noise", "average", "layers", "width"):
         if (value := getattr(options, name)) is not None:
             changes[name] = value
     return msgspec.structs.replace(found, **changes)
@@ -97,6 +107,11 @@ def chosen(preset: Literal["auto", "sketch", "standard", "large"], tokens: int, 
     if minutes is None or minutes < 8 or tokens < 300_000:
         return "sketch"
     return "standard"
+
+
+def heads(width: int) -> int:
+    """As many heads as give each about 64 numbers, a multiple of 4."""
+    return min((count for count in range(1, width // 4 + 1) if width % (4 * count) == 0), key=lambda count: abs(width / count - 64))
 
 
 def fitting(tokens: int) -> int:
@@ -112,7 +127,7 @@ def network(plan: Recipe, vocabulary: int, fim: float) -> dict[str, Any]:
         "heads": plan.heads,
         "width": plan.width,
         "context": plan.context,
-        "pairs": min(vocabulary**2, EXACT_PAIRS),
+        "pairs": min(vocabulary**2, plan.pairs),
         "runs": list(plan.runs),
         "values": plan.layers >= DEEP and vocabulary <= FULL_TABLES,
         "tied": vocabulary > FULL_TABLES,

@@ -12,9 +12,9 @@ from artgen.artwork import Text
 from artgen.backend import Backend, Progress
 from artgen.backends.text.transformer.engine import Engine, Session, open_engine
 from artgen.backends.text.transformer.sampling import Sampling, allowed, choose, penalised, uniforms
-from artgen.errors import UsageError
+from artgen.errors import ModelError, UsageError
 from artgen.media.text import decode as read_file
-from artgen.media.tokenizer import END, Tokenizer, open_tokenizer
+from artgen.media.tokenizer import END, FILE, Tokenizer, open_tokenizer
 from artgen.model import Model
 from artgen.options import Meta
 
@@ -178,9 +178,18 @@ def write(
 
 
 def tokenizer_of(model: Model) -> Tokenizer:
-    """The tokenizer of an open model, kept with it."""
+    """The tokenizer of an open model, kept with it.
+
+    Raises:
+        ModelError: it is missing or damaged, or has not as many tokens as the network.
+    """
     if "tokenizer" not in model.cache:
-        model.cache["tokenizer"] = open_tokenizer(model.folder)
+        found, wanted = open_tokenizer(model.folder), model.config.network.get("vocabulary")
+        if found.size != wanted:
+            raise ModelError(
+                f"{model.folder / FILE}: has {found.size} tokens, the network {wanted}: it is another model's; restore the file"
+            )
+        model.cache["tokenizer"] = found
     tokenizer = model.cache["tokenizer"]
     assert isinstance(tokenizer, Tokenizer)
     return tokenizer

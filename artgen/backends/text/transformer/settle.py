@@ -58,9 +58,9 @@ def recall(run: Run, dataset: Dataset, options: Transformer.Train) -> Recipe:
 
 def make_task(dataset: Dataset, options: Transformer.Train, plan: Recipe) -> WriterTask:
     """The task for a recipe, from new weights or those of ``--from``."""
-    from artgen.backends.text.transformer.task import WriterTask
+    from artgen.backends.text.transformer.task import AveragedTask, WriterTask
 
-    return WriterTask(dataset, options, plan, starting(options))
+    return (AveragedTask if plan.average else WriterTask)(dataset, options, plan, starting(options))
 
 
 def starting(options: Transformer.Train) -> Model | None:
@@ -74,6 +74,8 @@ def starting(options: Transformer.Train) -> Model | None:
     found = Model.open(options.from_)
     if found.backend != "text.transformer":
         raise ModelError(f"--from {options.from_}: a model of {found.backend}, not of text.transformer; give one of that")
-    if options.context not in (None, found.config.network["context"]):
-        raise ModelError(f"--from {options.from_}: its context is {found.config.network['context']}; leave --context out")
+    for name in ("context", "layers", "width"):
+        own = found.config.network[name]
+        if getattr(options, name) not in (None, own):
+            raise ModelError(f"--from {options.from_}: its {name} is {own}; leave --{name} out")
     return found

@@ -51,7 +51,9 @@ PREVIEW = 240
 
 TEMPERATURE = 0.8
 CHUNK = 16384
-"""Tokens that are measured at once."""
+"""Tokens that are measured at once, fewer where the vocabulary is large: :data:`LOGITS` numbers at most."""
+
+LOGITS = 2**22
 
 
 class WriterTask(Task):
@@ -110,6 +112,8 @@ class WriterTask(Task):
         length = self.length(position)
         before, after = (part.reshape(-1, length) for part in (windows[:, :-1], windows[:, 1:]))
         drop = dropout(self.plan.dropout, batch.seed + batch.start, batch.device) if self.training else keep
+        if self.training and self.plan.noise:
+            before = noised(before, self.plan.noise, batch.seed + batch.start + 1)
         logits = self.writer(before, drop)
         return {"loss": F.cross_entropy(logits.flatten(0, 1).float(), after.flatten())}
 
@@ -133,7 +137,7 @@ class WriterTask(Task):
         context, device = self.network["context"], next(self.parameters()).device
         held = torch.from_numpy(self.held.astype(np.int64))
         whole = (len(held) - 1) // context * context
-        rows = max(1, CHUNK // context)
+        rows = max(1, min(CHUNK, LOGITS // self.tokenizer.size) // context)
         given, wanted = (torch.split(part.view(-1, context), rows) for part in (held[:whole], held[1 : whole + 1]))
         rest = [(held[None, whole:-1], held[None, whole + 1 :])] if whole < len(held) - 1 else []
         total = 0.0
@@ -158,6 +162,25 @@ class WriterTask(Task):
             chances = torch.softmax(logits / TEMPERATURE, 0)
             ids.append(int(torch.multinomial(chances, 1, generator=generator)))
         yield Text(self.tokenizer.decode(ids))
+
+
+class AveragedTask(WriterTask):
+    """The same with averaged weights; a class of its own, because a task that never averages is spared the copying."""
+
+    def half_life(self, position: Position) -> float:
+        """Windows over which the averaged weights forget half: a share of the plan, less while little of it is done."""
+        return self.plan.average * min(position.total, 4 * position.seen)
+
+
+def noised(tokens: Tensor, share: float, seed: int) -> Tensor:
+    """``tokens`` [B, T] with a ``share`` of them swapped for tokens from anywhere in the batch: as frequent ones as the text has.
+
+    Source: Xie et al. 2017, "Data noising as smoothing in neural network language models" (unigram noise).
+    """
+    generator = torch.Generator(tokens.device).manual_seed(seed)
+    swapped = torch.empty(tokens.shape, device=tokens.device).uniform_(generator=generator) < share
+    places = torch.randint(tokens.numel(), tokens.shape, device=tokens.device, generator=generator)
+    return torch.where(swapped, tokens.flatten()[places], tokens)
 
 
 def schedule(at: Position, rate: float, batch: int) -> float:
