@@ -75,10 +75,16 @@ def read(path: Path, max_frames: int, max_pixels: int) -> tuple[NDArray[np.uint8
     return np.stack([frames[number] for number in order]), fps
 
 
-def is_animated(path: Path) -> bool:
+def pages(picture: Image.Image, background: tuple[int, int, int]) -> Iterator[tuple[NDArray[np.uint8], float]]:
+    """The frames of an opened picture on ``background``, uint8 [H, W, 3], one after the other, and the seconds each is shown."""
+    for page in _pages(picture):
+        yield np.array(colour.to_rgb(page, background)), float(page.info.get("duration") or _DEFAULT_MS) / 1000
+
+
+def is_animated(source: Path | bytes) -> bool:
     """Whether a picture file has more than one frame; a file that cannot be read has none."""
     try:
-        with opened(path, name=str(path), max_pixels=2**62) as picture:
+        with opened(source, name="", max_pixels=2**62) as picture:
             return bool(getattr(picture, "is_animated", False))
     except SourceError:
         return False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from artgen.errors import OutputError, SourceError, UsageError
 from artgen.files import write_atomically
-from artgen.media import marks
+from artgen.media import marks, tonemap
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -69,19 +70,18 @@ def read(path: Path, max_frames: int, max_pixels: int) -> tuple[NDArray[np.uint8
     Raises:
         SourceError: there is no picture in it, it is damaged, cut off, or larger than the limits.
     """
-    with _input(path) as container:
-        stream = _pictures(container, path)
-        width, height = stream.codec_context.width, stream.codec_context.height
-        fps = float(stream.average_rate or stream.guessed_rate or 25)
-        if not 0.01 <= fps <= 1000:
-            raise SourceError(f"{path}: {fps:g} frames a second, 0.01 to 1000 are read; write the clip anew with another rate")
+    name = str(path)
+    with opened(path, name) as container:
+        stream = pictures(container, name)
+        size = stream.codec_context.width, stream.codec_context.height
+        fps = rate(stream, name)
         frames: list[NDArray[np.uint8]] = []
-        for frame in _decoded(container, stream, path):
-            if len(frames) == max_frames or (len(frames) + 1) * width * height > max_pixels:
-                most = min(max_frames, max_pixels // max(1, width * height))
-                raise SourceError(f"{path}: more than {most:,} frames of {width}x{height}; cut the clip shorter or make it smaller")
-            pixels = frame.to_ndarray(width=width, height=height, format="rgb24")
-            frames.append(np.rot90(pixels, round(frame.rotation / 90)))
+        for frame in decoded(container, stream, name):
+            if len(frames) == max_frames or (len(frames) + 1) * size[0] * size[1] > max_pixels:
+                most = min(max_frames, max_pixels // max(1, size[0] * size[1]))
+                shown = f"{size[0]}x{size[1]}"
+                raise SourceError(f"{path}: more than {most:,} frames of {shown}; cut the clip shorter or make it smaller")
+            frames.append(pixels(frame, size))
     if not frames:
         raise SourceError(f"{path}: the clip has no frame that can be read; replace the file")
     return np.stack(frames), fps
@@ -93,7 +93,7 @@ def read_comment(path: Path) -> str:
     Raises:
         SourceError: the file cannot be read as a clip.
     """
-    with _input(path) as container:
+    with opened(path, str(path)) as container:
         tags = {name.lower(): value for name, value in container.metadata.items()}
         return tags.get("comment", "")
 
@@ -122,8 +122,8 @@ def _encode(
     _, codec, sound_codec = _CODECS[path.suffix.lower()]
     stream: Any = None
     sound: Any = None
-    for number, pixels in enumerate(frames):
-        even = _even(pixels)
+    for number, picture in enumerate(frames):
+        even = _even(picture)
         if stream is None:
             stream = container.add_stream(codec, rate=rate, options=_QUALITY[codec])
             stream.height, stream.width = even.shape[:2]
@@ -168,41 +168,86 @@ def _encode_sound(container: OutputContainer, stream: Any, audio: Sound, start: 
         container.mux(stream.encode(frame))
 
 
-def _even(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = pixels.shape[:2]
+def _even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = picture.shape[:2]
     if height % 2 or width % 2:
-        pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return np.ascontiguousarray(pixels)
+        picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return np.ascontiguousarray(picture)
+
+
+# --- reading
 
 
 @contextlib.contextmanager
-def _input(path: Path) -> Iterator[InputContainer]:
+def opened(source: Path | bytes, name: str) -> Iterator[InputContainer]:
+    """A clip opened with FFmpeg; ``name`` stands in messages.
+
+    Raises:
+        SourceError: it is gone or damaged, now or while it is read inside the block.
+    """
     import av
 
     try:
         # A file object and not the name: FFmpeg takes some names for addresses.
-        with path.open("rb") as file, av.open(file, "r", metadata_errors="replace") as container:
+        with (
+            io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
+            av.open(file, "r", metadata_errors="replace") as container,
+        ):
             yield container
     except av.error.FFmpegError as error:
-        raise SourceError(f"{path}: the clip is damaged or incomplete ({error.strerror or error}); replace the file") from None
+        raise SourceError(f"{name}: the clip is damaged or incomplete ({error.strerror or error}); replace the file") from None
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror or error}") from None
+        raise SourceError(f"{name}: {error.strerror or error}") from None
 
 
-def _pictures(container: InputContainer, path: Path) -> Any:
-    """The first stream of moving pictures; a cover picture of a piece of music is none."""
+def pictures(container: InputContainer, name: str) -> Any:
+    """The first stream of moving pictures; a cover picture of a piece of music is none.
+
+    Raises:
+        SourceError: there is none.
+    """
     from av.stream import Disposition
 
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             return stream
     has = "only sound" if container.streams.audio else "no moving pictures"
-    raise SourceError(f"{path}: the file has {has}; give a clip with pictures")
+    raise SourceError(f"{name}: the file has {has}; give a clip with pictures")
 
 
-def _decoded(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
-    """Decode every frame, and say so when the file ends before what its header promises."""
-    packets, end, broken = 0, Fraction(0), False
+def rate(stream: Any, name: str) -> float:
+    """Frames a second of a stream, on average.
+
+    Raises:
+        SourceError: it is none that a clip can have.
+    """
+    fps = float(stream.average_rate or stream.guessed_rate or 25)
+    if not 0.01 <= fps <= 1000:
+        raise SourceError(f"{name}: {fps:g} frames a second, 0.01 to 1000 are read; write the clip anew with another rate")
+    return fps
+
+
+def promised(container: InputContainer) -> Fraction:
+    """The seconds that the header tells, from the time 0 of the file; 0 where it tells none."""
+    return Fraction(container.duration or 0, 1_000_000) + Fraction(max(0, container.start_time or 0), 1_000_000)
+
+
+def decoded(container: InputContainer, stream: Any, name: str, *, after: float = 0.0) -> Iterator[Any]:
+    """Decode every frame, and say so when the file ends before what its header promises.
+
+    ``after`` (seconds from the time 0 of the file) goes to the last picture before it from which decoding can begin.
+
+    Raises:
+        SourceError: the file is cut off.
+    """
+    import av
+
+    packets, end, broken, whole = 0, Fraction(0), False, True
+    if after > 0:
+        with contextlib.suppress(av.error.FFmpegError):  # no index: read from the start, which is slow but right
+            container.seek(int(after * 1_000_000), backward=True)
+            whole = False
+    decode = _decoder(stream)
     for packet in container.demux():
         if packet.size and packet.stream is stream:
             packets += 1
@@ -210,8 +255,37 @@ def _decoded(container: InputContainer, stream: Any, path: Path) -> Iterator[Any
         if packet.pts is not None and packet.time_base:
             end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
         if packet.stream is stream:
-            yield from packet.decode()
-    promised = Fraction(container.duration or 0, 1_000_000) + Fraction(max(0, container.start_time or 0), 1_000_000)
+            yield from decode(packet)
+    told = promised(container)
+    missing = whole and packets < stream.frames and container.format.name != "avi"  # an AVI counts frames that it leaves out
     # The half second leaves room for headers that round or count the time of an unspoken last frame.
-    if broken or packets < stream.frames or promised - end > max(Fraction(1, 2), promised / 100):
-        raise SourceError(f"{path}: the clip is cut off after {float(end):.1f} seconds of {float(promised):.1f}; replace the file")
+    if broken or missing or told - end > max(Fraction(1, 2), told / 100):
+        raise SourceError(f"{name}: the clip is cut off after {float(end):.1f} seconds of {float(told):.1f}; replace the file")
+
+
+def pixels(frame: Any, size: tuple[int, int], background: tuple[int, int, int] = (255, 255, 255)) -> NDArray[np.uint8]:
+    """A decoded frame as pixels uint8 [H, W, 3] in sRGB: of the ``size`` (width, height) of the clip, then turned upright.
+
+    Transparency is laid on ``background``, high dynamic range is brought to what a screen shows.
+    """
+    width, height = size
+    if frame.color_trc in (tonemap.PQ, tonemap.HLG):
+        shown = tonemap.to_sdr(frame.to_ndarray(width=width, height=height, format="rgb48le"), frame.color_trc)
+    elif any(component.is_alpha for component in frame.format.components):
+        clear = frame.to_ndarray(width=width, height=height, format="rgba").astype(np.float32)
+        alpha, paper = clear[..., 3:] / 255, np.array(background, np.float32)
+        shown = np.rint(clear[..., :3] * alpha + paper * (1 - alpha)).astype(np.uint8)
+    else:
+        shown = frame.to_ndarray(width=width, height=height, format="rgb24")
+    return np.rot90(shown, round(frame.rotation / 90))
+
+
+def _decoder(stream: Any) -> Callable[[Any], list[Any]]:
+    """How packets become frames; FFmpeg's own decoders leave out the transparency of a WebM, those of libvpx know it."""
+    from av.codec.context import CodecContext
+
+    own = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    if own is None or {name.lower(): value for name, value in stream.metadata.items()}.get("alpha_mode") != "1":
+        return lambda packet: list(packet.decode())
+    context: Any = CodecContext.create(own, "r")
+    return lambda packet: list(context.decode(packet if packet.size else None))

@@ -132,17 +132,8 @@ def fitted(pixels: NDArray[np.uint8], options: Prepare) -> tuple[NDArray[np.uint
     from PIL import Image
 
     edge = options.resolution
-    height, width = pixels.shape[:2]
-    left = top = 0
-    size = (edge, edge)
-    if options.fit == "crop":
-        side = min(width, height)
-        left, top = (width - side) // 2, (height - side) // 2
-        width = height = side
-    elif options.fit == "pad":
-        longest = max(width, height)
-        size = (max(1, round(width * edge / longest)), max(1, round(height * edge / longest)))
-    picture = Image.fromarray(pixels[top : top + height, left : left + width])
+    picture, size = _framed(pixels, options)
+    width, height = picture.size
     how = "kept"
     if size != (width, height):
         how = "enlarged" if size[0] >= width and size[1] >= height else "reduced"
@@ -155,15 +146,43 @@ def fitted(pixels: NDArray[np.uint8], options: Prepare) -> tuple[NDArray[np.uint
     return np.asarray(picture), how
 
 
+def growth(pixels: NDArray[np.uint8], options: Prepare) -> Literal["nearest", "smooth"]:
+    """How ``--upscale auto`` would enlarge a picture uint8 [H, W, 3]; frames of a clip all do as the first one."""
+    picture, size = _framed(pixels, options)
+    return "nearest" if _is_pixel_art(picture, size) else "smooth"
+
+
+def _framed(pixels: NDArray[np.uint8], options: Prepare) -> tuple[Any, tuple[int, int]]:  # Any: as in _filter
+    """The part of the picture that is used, and the size it gets."""
+    from PIL import Image
+
+    edge = options.resolution
+    height, width = pixels.shape[:2]
+    left = top = 0
+    size = (edge, edge)
+    if options.fit == "crop":
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        width = height = side
+    elif options.fit == "pad":
+        longest = max(width, height)
+        size = (max(1, round(width * edge / longest)), max(1, round(height * edge / longest)))
+    return Image.fromarray(np.ascontiguousarray(pixels[top : top + height, left : left + width])), size
+
+
 def _filter(picture: Any, size: tuple[int, int], how: str, upscale: str) -> Any:  # Any: Pillow is imported inside functions
     from PIL import Image
 
     if how == "reduced":
         return Image.Resampling.LANCZOS
-    whole = size[0] % picture.width == 0 and size[1] % picture.height == 0
-    if upscale == "nearest" or (upscale == "auto" and whole and picture.getcolors(_FEW_COLOURS)):
+    if upscale == "nearest" or (upscale == "auto" and _is_pixel_art(picture, size)):
         return Image.Resampling.NEAREST
     return Image.Resampling.BICUBIC
+
+
+def _is_pixel_art(picture: Any, size: tuple[int, int]) -> bool:
+    whole = size[0] % picture.width == 0 and size[1] % picture.height == 0
+    return whole and bool(picture.getcolors(_FEW_COLOURS))
 
 
 # --- one picture, in a worker

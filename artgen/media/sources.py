@@ -20,6 +20,7 @@ import msgspec
 
 from artgen.dataset import Skipped
 from artgen.errors import SourceError
+from artgen.media import sequences
 from artgen.media.archives import FILE_LIMIT, Reader, Source, archive_kind
 from artgen.media.trees import METADATA, Tree, is_aside, is_licence, origin, trees
 
@@ -35,11 +36,13 @@ class Media:
     """What a modality looks for: its noun and plural for messages.
 
     ``texts`` are the endings of text files that are items of this modality; elsewhere texts only tell about the items.
+    ``sequences`` makes one item of the numbered pictures of a folder.
     """
 
     noun: str
     plural: str
     texts: frozenset[str] = frozenset()
+    sequences: bool = False
 
 
 PICTURES = Media("picture", "pictures")
@@ -47,11 +50,15 @@ PICTURES = Media("picture", "pictures")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One file that may become an item of the dataset, with its class name and caption (empty where there is none)."""
+    """One file that may become an item of the dataset, with its class name and caption (empty where there is none).
+
+    ``frames`` are the files of a folder of numbered pictures, for which ``source`` stands.
+    """
 
     source: Source
     label: str = ""
     caption: str = ""
+    frames: tuple[Source, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,16 +89,19 @@ def find(sources: Sequence[str | Path], media: Media, *, labels: Labels = "auto"
         raise SourceError(f"no source was given; name a folder, an archive or files with {media.plural}")
     given = list(trees([str(source) for source in sources], exclude))
     found = Found([], [], {}, [], [])
+    frames: list[dict[str, tuple[Source, ...]]] = []
     with Reader() as reader:
         for tree in given:
             _sort_out(tree, media, found)
+            frames.append(sequences.join(tree, reader) if media.sequences else {})
             tree.rows = _metadata(tree, reader, found)
             _licences(tree, media, reader, found)
         classes = _classes(given, labels, found)
-        for tree, names in zip(given, classes, strict=True):
+        for tree, names, joined in zip(given, classes, frames, strict=True):
             captions = _captions(tree, media, reader)
             found.items.extend(
-                Item(tree.files[path], name, caption) for path, name, caption in zip(tree.wanted, names, captions, strict=True)
+                Item(tree.files[path], name, caption, joined.get(path, ()))
+                for path, name, caption in zip(tree.wanted, names, captions, strict=True)
             )
             found.origins.append(origin(tree))
     return found

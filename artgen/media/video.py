@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from artgen.errors import SourceError, UsageError
 from artgen.files import write_atomically
-from artgen.media import animation, clips, image, marks
+from artgen.media import animation, clip_kinds, clips, image, marks
 from artgen.media.clips import Sound
 
 MAX_FRAMES = 10_000
@@ -72,9 +72,9 @@ def decode(path: str | Path, *, max_frames: int = MAX_FRAMES, max_pixels: int = 
     head = _head(path)
     if not head:
         raise SourceError(f"{path}: the file is empty; give a clip such as MP4, WebM or GIF")
-    if _is_picture_format(head):
+    if clip_kinds.is_picture_format(head):
         return animation.read(path, max_frames, max_pixels)
-    if not _is_clip_format(head):
+    if not clip_kinds.is_clip_format(head):
         raise SourceError(f"{path}: not a clip of a known kind; give a clip such as MP4, WebM or GIF")
     return clips.read(path, max_frames, max_pixels)
 
@@ -86,7 +86,7 @@ def is_video(path: str | Path) -> bool:
         head = _head(path)
     except SourceError:
         return False
-    return animation.is_animated(path) if _is_picture_format(head) else _is_clip_format(head)
+    return animation.is_animated(path) if clip_kinds.is_picture_format(head) else clip_kinds.is_clip_format(head)
 
 
 def read_marks(path: str | Path) -> marks.Marks:
@@ -96,7 +96,7 @@ def read_marks(path: str | Path) -> marks.Marks:
         SourceError: there is no such file, or it is no clip.
     """
     path = Path(path)
-    if _is_clip_format(_head(path)):
+    if clip_kinds.is_clip_format(_head(path)):
         return marks.from_clip(clips.read_comment(path))
     return image.read_marks(path)
 
@@ -133,25 +133,8 @@ def html(frames: NDArray[np.uint8], fps: float) -> str:
 def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(512)
+            return file.read(clip_kinds.HEAD)
     except FileNotFoundError:
         raise SourceError(f"{path}: no such file") from None
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}") from None
-
-
-def _is_picture_format(head: bytes) -> bool:
-    return head.startswith((b"GIF8", b"\x89PNG\r\n\x1a\n")) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-
-
-def _is_clip_format(head: bytes) -> bool:
-    """Whether a file begins like a container of FFmpeg; nothing else is given to it, so that no playlist is followed."""
-    box = head[4:8]
-    if box == b"ftyp":
-        return head[8:12] not in (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")  # these are pictures
-    return (
-        box in (b"moov", b"mdat", b"wide", b"free", b"skip")
-        or head.startswith((b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x00\x00\x01\xba", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", b"OggS"))
-        or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
-        or (head[:1] == b"\x47" and head[188:189] == b"\x47")
-    )

@@ -18,23 +18,28 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
 
 from artgen.errors import ArtgenError
-from artgen.media.archives import Reader, Source
+from artgen.media.archives import Reader
 
 ALONE = 0.5
 """Seconds of work done in this process before others are started, because starting them takes about as long."""
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
+SourceT = TypeVar("SourceT", contravariant=True)
 OptionsT = TypeVar("OptionsT", contravariant=True)
 ResultT = TypeVar("ResultT", covariant=True)
+Given = TypeVar("Given")
 Result = TypeVar("Result")
 Settings = TypeVar("Settings")
 
 
-class Work(Protocol[OptionsT, ResultT]):
-    """A function at the top of a module that turns sources into results, one each, reading archives through ``reader``."""
+class Work(Protocol[SourceT, OptionsT, ResultT]):
+    """A function at the top of a module that turns sources into results, one each, reading archives through ``reader``.
 
-    def __call__(self, sources: Sequence[Source], options: OptionsT, reader: Reader) -> Sequence[ResultT]:
+    What a source is is its own affair, as long as it can be sent to another process.
+    """
+
+    def __call__(self, sources: Sequence[SourceT], options: OptionsT, reader: Reader) -> Sequence[ResultT]:
         """Results for ``sources``, in their order."""
 
 
@@ -44,7 +49,7 @@ def cores() -> int:
 
 
 def in_order(
-    work: Work[Settings, Result], sources: Sequence[Source], options: Settings, *, chunk: int, workers: int | None = None
+    work: Work[Given, Settings, Result], sources: Sequence[Given], options: Settings, *, chunk: int, workers: int | None = None
 ) -> Generator[Sequence[Result]]:
     """The results of ``work`` for every ``chunk`` of sources, in order; at most ``2 * workers + 1`` chunks are under way.
 
@@ -119,5 +124,5 @@ def _reader() -> Reader:
     return Reader()
 
 
-def _do(work: Work[Settings, Result], sources: Sequence[Source], options: Settings) -> Sequence[Result]:
+def _do(work: Work[Given, Settings, Result], sources: Sequence[Given], options: Settings) -> Sequence[Result]:
     return work(sources, options, _reader())

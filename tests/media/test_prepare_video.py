@@ -1,0 +1,507 @@
+"""Preparing clips: what comes out of every kind of film, what is left out and why, and what a stop costs (nothing)."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from sample_clips import hdr, lasting, levels, lossless, moving, numbered, only_sound, turned
+
+from artgen.backend import Silent
+from artgen.dataset import Dataset
+from artgen.errors import Interrupted, OptionError, OutputError, SourceError
+from artgen.media import cutting, planning, tonemap, video, workers
+from artgen.media.prepare_video import Prepare, prepare
+
+SMALL = Prepare(resolution=16, frames=8, fps=10.0)
+EXACT = SMALL.replace(duplicates="keep", still="keep")
+
+
+class Stop(Silent):
+    """Ctrl-C after ``after`` files."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        self.left -= int(amount)
+        if self.left <= 0:
+            raise KeyboardInterrupt
+
+
+class Listen(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+        self.started: list[tuple[str, float | None, str]] = []
+
+    def start(self, description: str, total: float | None = None, unit: str = "") -> None:
+        self.started.append((description, total, unit))
+
+    def say(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+
+
+def clip(path: Path, number: int = 1, count: int = 8, fps: float = 10.0, height: int = 24, width: int = 24) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    video.encode(moving(number, count, height, width), fps, path, "", "")
+    return path
+
+
+def greys(dataset: Dataset) -> list[list[int]]:
+    """The grey of every frame of every clip."""
+    return dataset.array("videos")[:, :, 0, 0, 0].tolist()
+
+
+def reasons(dataset: Dataset) -> dict[str, str]:
+    return {skip.file.partition("/")[2]: skip.reason for skip in dataset.manifest.skipped}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+# --- the dataset
+
+
+def test_every_kind_of_film_becomes_clips(tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    for number, ending in enumerate((".mp4", ".webm", ".mov", ".mkv", ".gif", ".webp")):
+        clip(folder / f"{number}{ending}", number)
+    pages = [Image.fromarray(pixels) for pixels in moving(6, 8)]
+    pages[0].save(folder / "6.png", save_all=True, append_images=pages[1:], duration=100)
+    lossless(folder / "7.avi", moving(7, 8), np.arange(8) / 10)
+    numbered(folder / "8", moving(8, 8))
+    progress = Listen()
+    dataset = prepare([folder], tmp_path / "out", SMALL.replace(source_fps=10.0), progress)
+    videos = dataset.array("videos")
+    assert (videos.dtype, videos.shape, dataset.kind) == (np.uint8, (9, 8, 16, 16, 3), "video")
+    assert dataset.manifest.skipped == []
+    assert dataset.names == [
+        f"p/{name}" for name in ("0.mp4", "1.webm", "2.mov", "3.mkv", "4.gif", "5.webp", "6.png", "7.avi", "8")
+    ]
+    for number, shown in enumerate(videos):
+        wanted = np.stack(
+            [np.asarray(Image.fromarray(pixels).resize((16, 16), Image.Resampling.LANCZOS)) for pixels in moving(number, 8)]
+        )
+        assert np.abs(shown.astype(int) - wanted).mean() < 6, number
+    notes = dataset.manifest.notes
+    assert (notes["fps"], notes["films"], notes["seconds"], notes["resized"]) == (10.0, 9, 7.2, {"reduced": 9})
+    assert sorted(files(tmp_path / "out")) == ["clips.png", "dataset.json", "names.jsonl", "videos.npy"]
+    assert progress.started == [("Preparing clips", 9, "files")]
+    assert progress.sentences == [
+        "9 clips of 8 frames from 9 films, 10 frames a second",
+        f"a sheet of clips: {tmp_path / 'out' / 'clips.png'}",
+    ]
+    with Image.open(tmp_path / "out" / "clips.png") as sheet:
+        assert sheet.size == (2 * (8 * 16 + 6) + 6, 5 * (16 + 6) + 6)
+
+
+def test_captions_classes_and_licences_are_kept(tmp_path: Path) -> None:
+    for number in range(4):
+        clip(tmp_path / "p" / ("run" if number % 2 else "fly") / f"{number}.gif", number)
+    numbered(tmp_path / "p" / "run" / "frames", moving(9, 8))
+    (tmp_path / "p" / "metadata.jsonl").write_text('{"file_name": "run/1.gif", "text": "it runs"}\n')
+    (tmp_path / "p" / "run" / "frames.txt").write_text("many pictures")
+    (tmp_path / "p" / "LICENSE").write_text("CC0\n")
+    dataset = prepare([tmp_path / "p"], tmp_path / "out", SMALL.replace(source_fps=10.0))
+    assert dataset.classes == ["fly", "run"]
+    assert dataset.labels is not None
+    assert dataset.labels.tolist() == [0, 0, 1, 1, 1]
+    assert dataset.captions == ["", "", "it runs", "", "many pictures"]
+    assert dataset.manifest.notes["licences"] == {"p/LICENSE": "CC0"}
+
+
+def test_folder_and_archive_give_the_same_dataset(tmp_path: Path) -> None:
+    for number in range(3):
+        clip(tmp_path / "p" / f"{number}.mp4", number)
+    numbered(tmp_path / "p" / "n", moving(5, 9))
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        for path in sorted((tmp_path / "p").rglob("*.*")):
+            archive.write(path, path.relative_to(tmp_path / "p"))
+    made = [prepare([tmp_path / name], tmp_path / f"out-{name}", SMALL) for name in ("p", "p.zip")]
+    made.append(prepare([str(tmp_path / "p" / "**" / "*.*")], tmp_path / "out-glob", SMALL))
+    for dataset in made[1:]:
+        assert np.array_equal(dataset.array("videos"), made[0].array("videos"))
+        assert dataset.fingerprint == made[0].fingerprint
+
+
+# --- time
+
+
+def test_a_variable_rate_is_resampled_by_its_times(tmp_path: Path) -> None:
+    lossless(tmp_path / "p" / "a.mkv", levels([10, 60, 110, 160, 210]), [0, 0.1, 0.4, 0.5, 0.7])
+    assert greys(prepare([tmp_path / "p"], tmp_path / "out", EXACT)) == [[10, 60, 60, 60, 110, 160, 160, 210]]
+    assert greys(prepare([tmp_path / "p"], tmp_path / "half", EXACT.replace(fps=5.0, frames=4))) == [[10, 60, 110, 160]]
+    assert greys(prepare([tmp_path / "p"], tmp_path / "twice", EXACT.replace(fps=20.0, frames=4)))[0] == [10, 10, 60, 60]
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp", ".png"])
+def test_animated_pictures_keep_their_times(tmp_path: Path, ending: str) -> None:
+    pages = [Image.fromarray(pixels) for pixels in levels([0, 85, 170, 255])]
+    (tmp_path / "p").mkdir()
+    kind = {"lossless": True} if ending == ".webp" else {}
+    pages[0].save(tmp_path / "p" / f"a{ending}", save_all=True, append_images=pages[1:], duration=[100, 300, 200, 200], **kind)
+    assert greys(prepare([tmp_path / "p"], tmp_path / "out", EXACT)) == [[0, 85, 85, 85, 170, 170, 255, 255]]
+
+
+@pytest.mark.parametrize(("native", "fps"), [(30.0, 10.0), (24.0, 12.0), (25.0, 25.0), (29.97, 9.99), (12.0, 24.0)])
+def test_an_even_part_of_the_rate_takes_every_so_manieth_frame(tmp_path: Path, native: float, fps: float) -> None:
+    """Times in MKV are rounded to thousandths: no frame may be taken twice or left out for that."""
+    count = 60
+    lossless(tmp_path / "p" / "a.mkv", levels(list(range(0, 4 * count, 4))), np.arange(count) / native)
+    made = greys(prepare([tmp_path / "p"], tmp_path / "out", EXACT.replace(fps=fps, cut="stride")))
+    step = native / fps
+    flat = [grey for clip in made for grey in clip]
+    assert flat == [4 * int(index * step + 1e-6) for index in range(len(flat))]
+    assert len(flat) == round(count / step) // 8 * 8
+
+
+def test_the_rate_is_chosen_so_that_a_clip_lasts_two_seconds_at_most(tmp_path: Path) -> None:
+    assert planning.rate_for([25.0], [60.0], 16) == 25 / 3
+    assert planning.rate_for([33.0, 33.0, 60.0], [1.5, 1.6, 9.0], 16) == 11.0
+    assert planning.rate_for([30.0], [0.5], 16) == 30.0
+    assert planning.rate_for([10.0], [20.0], 8) == 10.0  # never below 8
+    assert planning.rate_for([], [], 16) == 25.0
+    clip(tmp_path / "p" / "1.mp4", 1, 64, 32.0)
+    (tmp_path / "p" / "2.mp4").write_bytes(b"")
+    progress = Listen()
+    dataset = prepare([tmp_path / "p"], tmp_path / "out", SMALL.replace(fps=None, frames=16), progress)
+    assert dataset.manifest.notes["fps"] == 8.0
+    assert progress.sentences[0] == "8 frames a second (the films have 32): a clip of 16 lasts 2 seconds; --fps sets another rate"
+
+
+# --- where films are cut
+
+
+def scenes() -> list[int]:
+    return [20] * 9 + [200] * 3 + [90] * 17
+
+
+def test_long_films_are_cut_at_changes_of_scene(tmp_path: Path) -> None:
+    lossless(tmp_path / "p" / "a.mkv", levels(scenes()), np.arange(29) / 10)
+    dataset = prepare([tmp_path / "p"], tmp_path / "out", EXACT)
+    assert greys(dataset) == [[20] * 8, [90] * 8, [90] * 8]
+    assert dataset.names == ["p/a.mkv", "p/a.mkv at 1.2 s", "p/a.mkv at 2 s"]
+    assert reasons(dataset) == {"a.mkv at 0.9 s": "a scene of 3 frames, needs 8 (--cut)"}
+
+
+def test_stride_alone_cuts_anywhere(tmp_path: Path) -> None:
+    lossless(tmp_path / "p" / "a.mkv", levels(scenes()), np.arange(29) / 10)
+    for stride in (3, 8, 11):
+        dataset = prepare([tmp_path / "p"], tmp_path / str(stride), EXACT.replace(cut="stride", stride=stride))
+        assert greys(dataset) == [scenes()[start : start + 8] for start in range(0, 22, stride)], stride
+
+
+def test_flicker_and_fast_motion_are_no_change_of_scene(tmp_path: Path) -> None:
+    flicker = [20, 200] * 12
+    squares = list(levels(flicker))
+    assert [piece.start for piece in cutting.cut_up(squares, 8, cut="scenes", stride=8, short="skip", keep_still=True)] == [
+        0,
+        8,
+        16,
+    ]
+    wandering = moving(3, 24, 16, 16)
+    pieces = list(cutting.cut_up(list(wandering), 8, cut="scenes", stride=8, short="skip", keep_still=False))
+    assert [piece.reason for piece in pieces] == ["", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("short", "expected"),
+    [("loop", [[0, 90, 180, 0, 90, 180, 0, 90]]), ("mirror", [[0, 90, 180, 90, 0, 90, 180, 90]]), ("skip", [])],
+)
+def test_short_films_are_looped_mirrored_or_skipped(tmp_path: Path, short: cutting.Short, expected: list[list[int]]) -> None:
+    lossless(tmp_path / "p" / "a.mkv", levels([0, 90, 180]), [0, 0.1, 0.2])
+    lossless(tmp_path / "p" / "b.mkv", levels([5] * 8), np.arange(8) / 10)
+    dataset = prepare([tmp_path / "p"], tmp_path / "out", EXACT.replace(short=short, fps=9.99))
+    assert greys(dataset) == [*expected, [5] * 8]
+    assert reasons(dataset) == ({} if expected else {"a.mkv": "too short: 3 frames, needs 8 (--short)"})
+
+
+# --- what is left out
+
+
+def test_still_and_duplicate_clips_are_listed(tmp_path: Path) -> None:
+    lossless(tmp_path / "p" / "1.mkv", np.concatenate([moving(1, 8), moving(1, 8)[:1].repeat(24, 0)]), np.arange(32) / 10)
+    lossless(tmp_path / "p" / "2.mkv", moving(1, 8), np.arange(8) / 10)
+    noise = np.random.default_rng(0).integers(-3, 4, (8, 24, 24, 3))
+    lossless(tmp_path / "p" / "3.mkv", (moving(1, 1) + noise).clip(0, 255).astype(np.uint8), np.arange(8) / 10)
+    dataset = prepare([tmp_path / "p"], tmp_path / "out", SMALL)
+    assert dataset.names == ["p/1.mkv"]
+    assert reasons(dataset) == {
+        "1.mkv at 0.8 s": "still: nothing moves (--still)",
+        "2.mkv": "duplicate of p/1.mkv",
+        "3.mkv": "still: nothing moves (--still)",
+    }
+    assert len(prepare([tmp_path / "p"], tmp_path / "keep", SMALL.replace(still="keep", duplicates="keep"))) == 6
+
+
+def test_every_bad_file_is_listed_with_its_reason(tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    clip(folder / "01good.mp4", 1)
+    (folder / "02empty.mp4").write_bytes(b"")
+    noise = np.random.default_rng(0).integers(0, 256, (40, 24, 24, 3)).astype(np.uint8)
+    video.encode(noise, 10, folder / "03cut.mp4", "", "")
+    (folder / "03cut.mp4").write_bytes((folder / "03cut.mp4").read_bytes()[:-9000])
+    only_sound(folder / "04sound.mp4")
+    Image.fromarray(moving(1)[0]).save(folder / "05one.gif")
+    clip(folder / "06pixel.gif", 1, 8, height=1, width=1)
+    lasting(clip(folder / "07hours.mkv", 2), 36_000)
+    lasting(clip(folder / "08days.mkv", 3), 3_600_000)
+    Image.fromarray(moving(1)[0]).save(folder / "09still.jpg")
+    (folder / "10words.avi").write_text("Dear diary, " * 50)
+    lossless(folder / "11brief.mkv", moving(4, 3), [0, 0.03, 0.06])
+    dataset = prepare([folder], tmp_path / "out", SMALL)
+    assert dataset.names == ["p/01good.mp4"]
+    told = reasons(dataset)
+    assert told.pop("03cut.mp4").startswith(("the clip is cut off after ", "the clip is damaged or incomplete ("))
+    assert told == {
+        "02empty.mp4": "the file is empty",
+        "04sound.mp4": "the file has only sound",
+        "05one.gif": "a single frame, nothing moves",
+        "06pixel.gif": "too small: 1x1, needs 4 (--min-size)",
+        "07hours.mkv": "the clip is cut off after 0.8 seconds of 36000.0",
+        "08days.mkv": "too long: 1000.0 hours, at most 720 minutes (--max-minutes)",
+        "09still.jpg": "a single picture (JPEG), nothing moves",
+        "10words.avi": "not a picture of a known kind",
+        "11brief.mkv": "too short: one frame at 10 a second (--fps)",
+    }
+
+
+def test_three_frames_and_odd_sizes_are_used(tmp_path: Path) -> None:
+    clip(tmp_path / "p" / "1.gif", 1, 3)
+    clip(tmp_path / "p" / "2.gif", 2, 8, height=33, width=47)
+    clip(tmp_path / "p" / "3.webp", 3, 8, height=17, width=5)
+    dataset = prepare([tmp_path / "p"], tmp_path / "out", SMALL.replace(fit="pad"))
+    assert len(dataset) == 3
+    assert dataset.array("videos")[2, 0, 0, 0].tolist() == [255, 255, 255]  # a bar
+
+
+def test_limits_are_told_with_their_option(tmp_path: Path) -> None:
+    clip(tmp_path / "p" / "1.mp4", 1)
+    clip(tmp_path / "p" / "2.mp4", 2, 30)
+    clip(tmp_path / "p" / "3.gif", 3, 30)
+    clip(tmp_path / "p" / "4.mp4", 4, 8, height=40, width=40)
+    clip(tmp_path / "p" / "5.gif", 5, 8, height=40, width=40)
+    dataset = prepare([tmp_path / "p"], tmp_path / "out", SMALL.replace(max_minutes=0.02, max_pixels=900))
+    assert dataset.names == ["p/1.mp4"]
+    assert reasons(dataset) == {
+        "2.mp4": "too long: 3.0 seconds, at most 0.02 minutes (--max-minutes)",
+        "3.gif": "too long: more than 0.02 minutes (--max-minutes)",
+        "4.mp4": "frames of 40x40, at most 900 pixels are read",
+        "5.gif": "40x40 is 1,600 pixels, at most 900 are read",
+    }
+    with pytest.raises(SourceError, match=r"too large: 0\.0 GB, at most 1e-07 are read \(--max-gigabytes\)"):
+        prepare([tmp_path / "p"], tmp_path / "none", SMALL.replace(max_gigabytes=1e-7))
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_folder_with_gaps_is_several_films(tmp_path: Path) -> None:
+    numbers = [*range(3, 12), *range(15, 24), 40]
+    numbered(tmp_path / "p", levels([10] * 9 + [200] * 9 + [5]), numbers, "shot_{:03}.png")
+    dataset = prepare([tmp_path / "p"], tmp_path / "out", EXACT.replace(source_fps=10.0))
+    assert dataset.names == ["p/shot 3-11", "p/shot 15-23"]
+    assert greys(dataset) == [[10] * 8, [200] * 8]
+    assert reasons(dataset) == {"shot 40-40": "a single frame, nothing moves"}
+    every_tenth = numbered(tmp_path / "q", levels(list(range(8))), range(0, 80, 10), "{}.png")
+    assert greys(prepare([every_tenth], tmp_path / "out2", EXACT.replace(source_fps=10.0))) == [list(range(8))]
+
+
+def test_numbered_animations_are_no_frames(tmp_path: Path) -> None:
+    for number in range(3):
+        clip(tmp_path / "p" / f"{number}.webp", number)
+    assert len(prepare([tmp_path / "p"], tmp_path / "out", SMALL)) == 3
+
+
+def test_a_damaged_frame_of_a_folder_is_named(tmp_path: Path) -> None:
+    numbered(tmp_path / "p" / "a", moving(1, 8))
+    numbered(tmp_path / "p" / "b", moving(2, 8))
+    (tmp_path / "p" / "b" / "0004.png").write_bytes((tmp_path / "p" / "b" / "0004.png").read_bytes()[:70])
+    dataset = prepare([tmp_path / "p"], tmp_path / "out", SMALL.replace(source_fps=10.0))
+    assert dataset.names == ["p/a"]
+    assert reasons(dataset)["b"].startswith("p/b/0004.png: the picture is damaged or incomplete")
+
+
+# --- colour and orientation
+
+
+def test_rotation_tags_of_mixed_clips_are_followed(tmp_path: Path) -> None:
+    frames = np.full((8, 48, 32, 3), 255, np.uint8)
+    for number in range(8):
+        frames[number, : 8 + 2 * number] = (200, 30, 30)  # red comes down from the top
+    (tmp_path / "p").mkdir()
+    video.encode(frames, 10, tmp_path / "p" / "1.mp4", "", "")
+    video.encode(np.rot90(frames, 1, axes=(1, 2)), 10, tmp_path / "p" / "2.mp4", "", "")
+    turned(tmp_path / "p" / "2.mp4", (0, 1, -1, 0))
+    upright, phone = (
+        prepare([tmp_path / "p"], tmp_path / "out", SMALL.replace(fit="stretch", duplicates="keep")).array("videos").astype(int)
+    )
+    assert upright[0, 0, 8, 1] < 60
+    assert upright[0, 15, 8, 1] > 240
+    assert np.abs(upright - phone).mean() < 4
+
+
+def test_transparency_is_laid_on_the_background(tmp_path: Path) -> None:
+    clear = np.zeros((8, 24, 24, 4), np.uint8)
+    for number in range(8):
+        clear[number, :, 2 * number : 2 * number + 8] = (255, 0, 0, 255)
+    pages = [Image.fromarray(pixels) for pixels in clear]
+    (tmp_path / "p").mkdir()
+    for ending in (".gif", ".png", ".webp"):
+        kind = {"disposal": 2} if ending == ".gif" else {}
+        pages[0].save(tmp_path / "p" / f"a{ending}", save_all=True, append_images=pages[1:], duration=100, **kind)
+    with av.open(str(tmp_path / "p" / "b.mov"), "w") as container:
+        _encode_clear(container.add_stream("qtrle", rate=10), "argb", clear, container)
+    with av.open(str(tmp_path / "p" / "c.webm"), "w") as container:
+        stream = container.add_stream("libvpx-vp9", rate=10)
+        stream.metadata["alpha_mode"] = "1"
+        _encode_clear(stream, "yuva420p", clear, container)
+    dataset = prepare([tmp_path / "p"], tmp_path / "out", SMALL.replace(background="#0000ff", duplicates="keep"))
+    assert len(dataset) == 5
+    for name, shown in zip(dataset.names or (), dataset.array("videos"), strict=True):
+        assert np.abs(shown[0, 8, 14].astype(int) - (0, 0, 255)).max() < 12, name
+        assert np.abs(shown[0, 8, 2].astype(int) - (255, 0, 0)).max() < 12, name
+
+
+def _encode_clear(stream, kind, frames, container) -> None:  # type: ignore[no-untyped-def]  # PyAV's streams have many types
+    stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], kind
+    for number, pixels in enumerate(frames):
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgba").reformat(format=kind)
+        frame.pts = number
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("transfer", [tonemap.PQ, tonemap.HLG])
+def test_high_dynamic_range_becomes_ordinary(tmp_path: Path, transfer: int) -> None:
+    white = {tonemap.PQ: 148, tonemap.HLG: 191}[transfer]  # the code of white paper, 203 cd/m2
+    (tmp_path / "p").mkdir()
+    hdr(tmp_path / "p" / "a.mp4", levels([0, 30, 60, 90, 120, white, 220, 255]), transfer)
+    [shown] = greys(prepare([tmp_path / "p"], tmp_path / "out", EXACT))
+    assert shown == sorted(shown)
+    assert shown[0] <= 2
+    assert 232 <= shown[5] <= 248  # read as if it were ordinary it would be the code itself
+    assert shown[7] >= 250
+
+
+def test_colours_of_high_dynamic_range_keep_their_hue() -> None:
+    red = np.zeros((1, 1, 3), np.uint16)
+    red[..., 0] = 50_000
+    shown = tonemap.to_sdr(red, tonemap.PQ)[0, 0].tolist()
+    assert shown[0] > 200
+    assert max(shown[1:]) < 10
+
+
+# --- options
+
+
+def test_fit_crop_pad_and_stretch(tmp_path: Path) -> None:
+    wide = np.zeros((8, 16, 32, 3), np.uint8)
+    wide[:, :, 8:24] = (0, 255, 0)
+    for number in range(8):
+        wide[number, :2, 8 : 8 + 2 * number] = 99
+    lossless(tmp_path / "p" / "a.mkv", wide, np.arange(8) / 10)
+    made = {
+        fit: prepare([tmp_path / "p"], tmp_path / fit, SMALL.replace(fit=fit, background="red")).array("videos")[0, 0]
+        for fit in ("crop", "pad", "stretch")
+    }
+    assert made["crop"][8].min(0).tolist() == [0, 255, 0]
+    assert made["pad"][0, 0].tolist() == [255, 0, 0]
+    assert made["stretch"][8, 0].tolist() == [0, 0, 0]
+
+
+def test_pixel_art_keeps_its_edges_through_a_clip(tmp_path: Path) -> None:
+    frames = np.zeros((8, 8, 8, 3), np.uint8)
+    for number in range(8):
+        frames[number, number, number] = 255
+    lossless(tmp_path / "p" / "a.mkv", frames, np.arange(8) / 10)
+    auto = prepare([tmp_path / "p"], tmp_path / "auto", SMALL).array("videos")
+    assert set(np.unique(auto)) == {0, 255}
+    assert len(np.unique(prepare([tmp_path / "p"], tmp_path / "smooth", SMALL.replace(upscale="smooth")).array("videos"))) > 2
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"resolution": 20}, r"--resolution takes a multiple of 8 from 8 to 1024, not 20; try 16 or 24"),
+        ({"background": "nocolour"}, r"--background takes a colour such as white"),
+        ({"frames": 1}, "frames"),
+        ({"fps": 0.0}, "fps"),
+        ({"stride": 0}, "stride"),
+    ],
+)
+def test_options_out_of_range_are_refused(given: dict[str, int], told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        Prepare(**given)  # type: ignore[arg-type]
+
+
+# --- stopped, gone on with, in parts
+
+
+def test_the_number_of_workers_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "ALONE", 0)
+    for number in range(6):
+        clip(tmp_path / "p" / f"{number}.mp4", number, 20)
+    for count in (1, 2):
+        prepare([tmp_path / "p"], tmp_path / f"out{count}", SMALL.replace(workers=count))
+    one, two = files(tmp_path / "out1"), files(tmp_path / "out2")
+    assert one == two
+
+
+def test_a_stopped_prepare_goes_on(tmp_path: Path) -> None:
+    for number in range(5):
+        clip(tmp_path / "p" / f"{number}.mp4", number if number != 3 else 1, 20)
+    whole = prepare([tmp_path / "p"], tmp_path / "whole", SMALL)
+    with pytest.raises(Interrupted, match="stopped after 2 of 5 files; the same command again goes on from there"):
+        prepare([tmp_path / "p"], tmp_path / "out", SMALL, Stop(2))
+    assert not (tmp_path / "out" / "dataset.json").exists()
+    progress = Listen()
+    dataset = prepare([tmp_path / "p"], tmp_path / "out", SMALL, progress)
+    assert progress.sentences[0] == "going on after 2 of 5 files"
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+    assert dataset.manifest.skipped == whole.manifest.skipped
+    assert len(dataset.manifest.skipped) == 2  # both clips of the third file were in the first
+    again = Listen()
+    prepare([tmp_path / "p"], tmp_path / "out", SMALL, again)
+    assert again.sentences == [f"{tmp_path / 'out'}: this dataset is there already, with 8 clips"]
+    with pytest.raises(OutputError, match="holds a dataset of other sources or options"):
+        prepare([tmp_path / "p"], tmp_path / "out", SMALL.replace(frames=4))
+    with pytest.raises(SourceError, match="a prepared dataset already; give it to artgen video train as it is"):
+        prepare([tmp_path / "out"], tmp_path / "more", SMALL)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".avi"])
+def test_long_films_are_cut_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    """Parts begin where decoding cannot: each must find its own frames, none twice and none lost."""
+    count = 64
+    frames = levels([4 * number for number in range(count)])
+    (tmp_path / "p").mkdir()
+    if ending == ".mp4":
+        video.encode(frames, 10, tmp_path / "p" / "a.mp4", "", "")
+    else:
+        lossless(tmp_path / "p" / f"a{ending}", frames, np.arange(count) / 10)
+    options = EXACT.replace(cut="stride")
+    whole = prepare([tmp_path / "p"], tmp_path / "whole", options)
+    monkeypatch.setattr(planning, "PART", 1.6)
+    monkeypatch.setattr(planning, "_LARGE", 0)
+    progress = Listen()
+    dataset = prepare([tmp_path / "p"], tmp_path / "parts", options, progress)
+    assert progress.started == [("Preparing clips", 4, "parts")]
+    assert np.array_equal(dataset.array("videos"), whole.array("videos"))
+    assert dataset.names == whole.names
+    assert len(dataset) == 8
+
+
+def test_nothing_usable_tells_why_and_leaves_nothing(tmp_path: Path) -> None:
+    for number in range(2):
+        clip(tmp_path / "p" / f"{number}.gif", number, 3)
+    with pytest.raises(
+        SourceError, match=r"p: none of 2 files is a usable clip \(2 too short\); the first: p/0\.gif: too short: 3 frames"
+    ):
+        prepare([tmp_path / "p"], tmp_path / "out", SMALL.replace(short="skip"))
+    assert not (tmp_path / "out").exists()
