@@ -14,13 +14,25 @@ import msgspec
 from artgen.artwork import OWN_MODALITIES, open_artwork, read_text
 from artgen.dataset import Dataset, is_dataset
 from artgen.errors import SourceError
-from artgen.media import audio
+from artgen.media import audio, film, video
 from artgen.model import CONFIG, WEIGHTS, Model, starters
 from artgen.plan import RUN_CONFIG, RUN_FACTS
 
 _METRICS = "metrics.jsonl"
-_TOLD = ("seconds", "held_out_seconds", "loudness_before", "loudness_after", "clipped", "remarks", "spectrograms")
-"""What a dataset of sounds notes of itself and people want to know."""
+_COUNTED = 120.0  # seconds of a film whose frames are counted one by one
+_TOLD = (
+    "fps",
+    "films",
+    "seconds",
+    "held_out_seconds",
+    "loudness_before",
+    "loudness_after",
+    "clipped",
+    "remarks",
+    "spectrograms",
+    "sheet",
+)
+"""What a dataset of sounds or clips notes of itself and people want to know."""
 
 
 def show(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -47,17 +59,31 @@ def show(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _show_work(path: Path) -> dict[str, Any]:
     if audio.is_sound(path):
         return _show_sound(path)
+    if video.is_video(path):
+        return _show_clip(path)
     work = open_artwork(path)
     shape = work.numpy().shape
     facts: dict[str, Any] = {"kind": work.modality, "path": str(path), "bytes": path.stat().st_size}
-    if work.modality == "video":
-        rate = float(getattr(work, "fps", 0.0))
-        facts |= {"width": shape[2], "height": shape[1], "frames": shape[0], "fps": rate}
-        facts["seconds"] = round(shape[0] / rate, 3) if rate else None
-    elif work.modality == "text" or work.modality not in OWN_MODALITIES:
+    if work.modality == "text" or work.modality not in OWN_MODALITIES:
         facts |= work.facts()
     else:
         facts |= {"width": shape[1], "height": shape[0]}
+    return facts | _made(path)
+
+
+def _show_clip(path: Path) -> dict[str, Any]:
+    """Counted frame by frame, of which none but the first becomes pixels; of a long film the header is believed."""
+    facts: dict[str, Any] = {"kind": "video", "path": str(path), "bytes": path.stat().st_size}
+    with film.opened(path, str(path)) as shown:
+        frames, seconds, shape = 0, 0.0, (shown.height, shown.width)
+        for shot in shown.shots(0.0):
+            shape = shape if frames else shot.pixels().shape[:2]
+            frames, seconds = frames + 1, shot.end
+            if shown.seconds and shown.seconds > _COUNTED:
+                frames, seconds = shown.frames or round(shown.seconds * shown.fps), shown.seconds
+                break
+        facts |= {"format": shown.format, "width": shape[1], "height": shape[0], "frames": frames}
+        facts |= {"fps": round(frames / seconds, 3) if seconds else None, "seconds": round(seconds, 3), "sound": shown.sound}
     return facts | _made(path)
 
 

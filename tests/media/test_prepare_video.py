@@ -11,8 +11,11 @@ import pytest
 from PIL import Image
 from sample_clips import hdr, lasting, levels, lossless, moving, numbered, only_sound, turned
 
+from artgen import describe
 from artgen.backend import Silent
+from artgen.cli import main
 from artgen.dataset import Dataset
+from artgen.describe import show
 from artgen.errors import Interrupted, OptionError, OutputError, SourceError
 from artgen.media import cutting, planning, tonemap, video, workers
 from artgen.media.prepare_video import Prepare, prepare
@@ -505,3 +508,45 @@ def test_nothing_usable_tells_why_and_leaves_nothing(tmp_path: Path) -> None:
     ):
         prepare([tmp_path / "p"], tmp_path / "out", SMALL.replace(short="skip"))
     assert not (tmp_path / "out").exists()
+
+
+# --- told of
+
+
+def test_show_tells_of_a_film_without_reading_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip(tmp_path / "a.mp4", 1, 30, height=48, width=32)
+    told = show(turned(tmp_path / "a.mp4", (0, 1, -1, 0)))
+    assert {name: told[name] for name in ("kind", "format", "width", "height", "frames", "fps", "seconds", "sound")} == {
+        "kind": "video", "format": "mov", "width": 48, "height": 32, "frames": 30, "fps": 10.0, "seconds": 3.0, "sound": False,
+    }  # fmt: skip
+    monkeypatch.setattr(describe, "_COUNTED", 1.0)
+    assert show(tmp_path / "a.mp4") == told
+    clip(tmp_path / "b.gif", 2, 5)
+    assert (show(tmp_path / "b.gif")["frames"], show(tmp_path / "b.gif")["fps"]) == (5, 10.0)
+
+
+def test_the_command_prepares_and_shows_clips(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    clip(tmp_path / "p" / "1.gif", 1, 9)
+    (tmp_path / "p" / "2.mp4").write_bytes(b"")
+    words = [
+        "video",
+        "prepare",
+        str(tmp_path / "p"),
+        "--output",
+        str(tmp_path / "d"),
+        "--resolution",
+        "16",
+        "--frames",
+        "8",
+        "--fps",
+        "10",
+    ]
+    assert main(words) == 0
+    said = capfd.readouterr()
+    assert said.out == f"{tmp_path / 'd'}: 1 usable, 1 skipped\n"
+    assert "the file is empty" in said.err
+    told = show(tmp_path / "d")
+    assert (told["of"], told["count"], told["fps"], told["films"], told["sheet"]) == ("video", 1, 10.0, 1, "clips.png")
+    assert told["next"] == f"artgen video train {tmp_path / 'd'}"
+    assert main([*words, "--background", "mud"]) == 2
+    assert "--background takes a colour" in capfd.readouterr().err
