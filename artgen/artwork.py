@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from artgen import discovery, quarantine
+from artgen import discovery, history, quarantine
 from artgen.errors import ArtgenError, SourceError, UnusableBackendError, UsageError
 from artgen.files import free_name, write_atomically
 from artgen.media import audio as audio_media
@@ -98,6 +98,7 @@ class Artwork:
         path = path if overwrite else self.vacant(path)
         text = self.recipe.to_json(recipe) if self.recipe else ""
         self.encode(path, text, self.recipe.mark if self.recipe else "")
+        history.record(self.recipe, path)
         return path
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,3 +89,16 @@ def cache_folder() -> Path:
         return Path(home)
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "artgen"
+
+
+def config_folder() -> Path:
+    """The user's folder for artgen's settings, by the rules of the platform; ``ARTGEN_CONFIG`` names another."""
+    if own := os.environ.get("ARTGEN_CONFIG"):
+        return Path(own)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "artgen"
+    if os.name == "nt":
+        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "artgen"
+    config = os.environ.get("XDG_CONFIG_HOME", "")
+    # The XDG rules: a path that is not absolute is to be ignored.
+    return (Path(config) if config.startswith("/") else Path.home() / ".config") / "artgen"

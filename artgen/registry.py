@@ -20,7 +20,7 @@ GROUP = discovery.BACKENDS
 MODALITIES = ("image", "audio", "text", "video")
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
-_COMMANDS = ("backends", "doctor", "plugin", "plugins", "replay", "show")
+_COMMANDS = ("backends", "doctor", "history", "models", "plugin", "plugins", "replay", "show")
 _KINDS = (bool, int, float, str, list)
 _loaded: dict[tuple[str, str], type[Backend]] = {}
 _notes: dict[str, tuple[str, ...]] = {}

@@ -54,27 +54,45 @@ def replay(
     model: str | os.PathLike[str] | None = None,
     device: str = "auto",
     progress: Progress = SILENT,
+    recipe: Recipe | None = None,
 ) -> Replay:
     """Make the work in ``path`` again from its recipe and compare.
 
     The model is looked for where the recipe says, then among the starters, by its hash; ``model`` says where it is now.
-    ``path`` may also be the recipe's own ``.json`` file beside the work.
+    ``path`` may also be the recipe's own ``.json`` file beside the work. ``recipe`` is that of a work whose file does not tell it.
 
     Raises:
         SourceError: there is no such file, or it is neither a work nor a recipe.
     """
     work, text = _read(Path(path))
+    if recipe is not None:
+        text = recipe.to_json()
     if not text:
         return Replay("impossible", f"{path}: carries no recipe")
-    recipe = read_json(text)
+    recipe = recipe or read_json(text)
     if recipe is None:
         return Replay("impossible", f"{path}: its recipe is not complete (it was saved with --recipe minimal or none)")
     try:
-        opened = _find_model(recipe, model)
-        made = _make(recipe, opened, work.parent, device, progress)
+        made = make(recipe, beside=work.parent, model=model, device=device, progress=progress)
     except ArtgenError as error:
         return Replay("impossible", f"{path}: {error}{_other_versions(recipe)}")
     return _compare(work, made, recipe, text)
+
+
+def make(
+    recipe: Recipe,
+    *,
+    beside: str | os.PathLike[str] = ".",
+    model: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    progress: Progress = SILENT,
+) -> Artwork:
+    """The work that a recipe tells of; what went into it is looked for at its place and in the folder ``beside``.
+
+    Raises:
+        SourceError: a model or a file that went into it is gone or has changed.
+    """
+    return _make(recipe, _find_model(recipe, model), Path(beside), device, progress)
 
 
 def _read(path: Path) -> tuple[Path, str | None]:

@@ -17,7 +17,7 @@ import artgen
 from artgen import artwork, backend, dataset, errors, model, options, registry, testing, training
 from artgen.backend import API_VERSION, VERBS, Backend
 from artgen.cli import common
-from artgen.cli.app import PLUGIN_COMMANDS
+from artgen.cli.own import documented
 from artgen.options import Option, declared
 from artgen.testing import kit
 
@@ -51,13 +51,13 @@ def command_line_page() -> str:
     """The flags that are artgen's own, a table a command."""
     head = "The same whichever backend is used; the flags of a backend are on [its page](backends.md) and come on top."
     lines = ["# Command line", "", head, ""]
-    for name in (*VERBS, "show", "replay", "backends"):
-        place = f"<modality> {name}" if name in VERBS else name
-        own = getattr(common, name.capitalize(), common.Everywhere)
-        lines += [f"## {name}", "", f"`artgen {place}`", "", *option_table(declared(own)), ""]
-    for name, help_, positionals, flags, _ in PLUGIN_COMMANDS:
-        place = " ".join([f"artgen plugin {name}", *(f"{each.metavar}{'…' if each.many else ''}" for each in positionals)])
-        lines += [f"## plugin {name}", "", f"`{place}`: {help_}", "", *option_table(declared(flags)), ""]
+    for name in VERBS:
+        own = getattr(common, name.capitalize())
+        lines += [f"## {name}", "", f"`artgen <modality> {name}`", "", *option_table(declared(own)), ""]
+    for name, each in documented():
+        place = " ".join([f"artgen {name}", *(f"{one.metavar}{'…' if one.many else ''}" for one in each.positionals)])
+        lines += [f"## {name}", "", f"`{place}`: {each.help}", "", *option_table(declared(each.flags)), ""]
+        lines += ["For example:", "", "```bash", *each.examples, "```", ""]
     return "\n".join(lines)
 
 

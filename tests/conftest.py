@@ -9,6 +9,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["ARTGEN_HISTORY"] = "off"  # works of tests are nobody's; the tests of the history switch it on
 
 import pytest
 from sample_pictures import picture

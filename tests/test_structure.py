@@ -22,6 +22,7 @@ CODE = FILES + [path for folder in ("benchmarks", "docs", "examples", "plugins")
 
 FOUNDATION = {"errors", "options", "files", "recipe", "dataset", "model", "media", "artwork", "backend"}
 CLI_VALUES = {"options", "errors", "files", "artwork", "model", "backend"}
+CLI_ROOMS = {"catalogue", "doctor", "history", "settings"}
 HEAVY_ROOMS = {"training", "nn", "metrics", "network"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -36,7 +37,9 @@ ALLOWED: dict[str, set[str]] = {
     "quarantine": {"errors"},
     "registry": {"backend", "discovery", "quarantine", "options", "errors"},
     "media": {"dataset", "options", "errors", "files", "recipe", "backend"},
-    "artwork": {"media", "recipe", "files", "errors", "options", "discovery", "quarantine"},
+    "settings": {"errors", "files"},
+    "history": {"errors", "files", "recipe", "settings"},
+    "artwork": {"media", "recipe", "files", "errors", "options", "discovery", "quarantine", "history"},
     "nn": {"errors"},
     "training": FOUNDATION | {"nn"},
     "metrics": FOUNDATION | {"nn"},
@@ -47,9 +50,11 @@ ALLOWED: dict[str, set[str]] = {
     "plan": FOUNDATION | {"registry", "training", "api", "artgen"},
     "remake": FOUNDATION | {"registry", "api", "plan", "artgen"},
     "describe": FOUNDATION | {"registry", "api", "plan", "artgen"},
+    "catalogue": FOUNDATION | {"registry", "api", "plan"},
+    "doctor": FOUNDATION | {"registry", "api", "describe", "history", "plugins", "quarantine", "training"},
     "plugins": {"discovery", "registry", "artwork", "files", "options", "errors", "artgen"},
-    "cli": {"api", "plugins", "plan", "remake", "describe", "registry", "artgen", *CLI_VALUES},
-    "testing": FOUNDATION | {"registry", "api", "remake"},
+    "cli": {"api", "plan", "remake", "describe", "registry", "artgen", "plugins", *CLI_VALUES, *CLI_ROOMS},
+    "testing": FOUNDATION | {"registry", "api", "remake", "history"},
     "artgen": {"api", "remake", "describe", "artwork", "dataset", "model"},
     "__main__": {"cli"},
     "starters": set(),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
 
 from artgen import registry
 from artgen.backend import VERBS, Backend
-from artgen.cli import common
+from artgen.cli import common, own
 from artgen.cli.flags import Positional, command, flag_names
 from artgen.cli.scan import Scan
 from artgen.errors import ArtgenError
@@ -66,28 +66,6 @@ _POSITIONALS = {
         Positional("dataset", "DATASET", "A prepared dataset."),
     ],
 }
-_PLUGIN = Positional("name", "NAME", "Package or backend: artgen-deepdream, deepdream or image.deepdream.")
-_PACKAGES = Positional("name", "NAME", "Package by name, folder, wheel or address.", many=True)
-PLUGIN_COMMANDS: list[tuple[str, str, list[Positional], type[Options], str]] = [
-    ("list", "List the installed plugins; none is imported.", [], common.Plugins, "artgen plugin list --load"),
-    (
-        "new",
-        "Write a new plugin package that trains and passes its tests at once.",
-        [Positional("name", "NAME", "Name of the backend: small letters, digits and dashes.")],
-        common.PluginNew,
-        "artgen plugin new clouds --modality image",
-    ),
-    ("check", "Hold a plugin's backends to the contract.", [_PLUGIN], common.PluginCheck, "artgen plugin check image.gan"),
-    (
-        "install",
-        "Install plugins with pip or uv and remember them.",
-        [_PACKAGES],
-        common.PluginInstall,
-        "artgen plugin install ./artgen-clouds",
-    ),
-    ("uninstall", "Remove plugins.", [_PACKAGES], common.PluginInstall, "artgen plugin uninstall artgen-clouds"),
-    ("restore", "Install the remembered plugins that are gone.", [], common.PluginInstall, "artgen plugin restore --yes"),
-]
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
@@ -115,7 +93,6 @@ def build(scan: Scan) -> typer.Typer:
     for modality in registry.modalities():
         app.add_typer(_modality(modality, scan), name=modality)
     _add_own_commands(app, scan)
-    _add_plugin_commands(app, scan)
     return app
 
 
@@ -127,10 +104,7 @@ def flags_of(scan: Scan) -> list[str]:
         except ArtgenError:
             return flag_names(_OWN[scan.verb], [])
         return flag_names(_OWN[scan.verb], _groups(cls, scan.verb))
-    own: dict[str, type[Options]] = {"backends": common.Backends, "plugins": common.Plugins, "replay": common.Replay}
-    if scan.command == "plugin":
-        own["plugin"] = next((flags for name, _, _, flags, _ in PLUGIN_COMMANDS if name == scan.verb), common.Everywhere)
-    return [*flag_names(own.get(scan.command, common.Everywhere), []), "--help", "--version"]
+    return [*flag_names(own.flags_of(scan.command, scan.verb), []), "--help", "--version"]
 
 
 def _version(asked: bool) -> None:
@@ -182,10 +156,10 @@ def _modality(modality: str, scan: Scan) -> typer.Typer:
 def _add_verb(group: typer.Typer, verb: str, cls: type[Backend], scan: Scan) -> None:
     modality = scan.command
 
-    def action(own: Any, options: dict[str, Any], arguments: Any) -> int | None:
+    def action(flags: Any, options: dict[str, Any], arguments: Any) -> int | None:
         from artgen.cli import verbs
 
-        return getattr(verbs, verb)(modality, _with_json(own, scan), options, arguments)  # type: ignore[no-any-return]  # one of five functions
+        return getattr(verbs, verb)(modality, _with_json(flags, scan), options, arguments)  # type: ignore[no-any-return]  # one of five functions
 
     function = command(_POSITIONALS[verb], _OWN[verb], _groups(cls, verb), action)
     note = " Options of prepare are for a source that is not prepared yet." if verb == "train" else ""
@@ -201,57 +175,56 @@ def _groups(cls: type[Backend], verb: str) -> list[type[Options]]:
 
 
 def _add_own_commands(app: typer.Typer, scan: Scan) -> None:
-    path = Positional("path", "PATH", "A work, a model, a dataset, a run or a starter's name.")
-    work = Positional("path", "FILE", "A work that carries its recipe, or the recipe's .json.")
-    commands: list[tuple[str, str, list[Positional], type[Options], str]] = [
-        ("backends", "List the installed backends.", [], common.Backends, "artgen backends --modality image"),
-        ("show", "Tell what a file or folder is and how it was made.", [path], common.Show, "artgen show first.png"),
-        ("replay", "Make a work again from its recipe and compare.", [work], common.Replay, "artgen replay first.png"),
-    ]
-    for name, help_, positionals, own, example in commands:
-        function = command(positionals, own, [], _own_action(name, scan))
-        app.command(name, help=help_, epilog=_epilog([example]), context_settings=_SETTINGS)(function)
+    for each in own.OWN_COMMANDS:
+        _add(app, each, scan, full=scan.command == each.name)
+    if scan.command == own.PLUGINS.name:
+        _add(app, own.PLUGINS, scan, full=True)
+    _add_group(app, "plugin", "List, write, check, install and remove plugins.", scan)
+    group = _add_group(app, "history", own.HISTORY.help, scan, epilog=_epilog(own.HISTORY.examples))
+    if scan.command == "history":
+        listing = command((), own.HISTORY.flags, [], _action(own.HISTORY, scan), alone=True)
+        group.callback(invoke_without_command=True, help=own.HISTORY.help, epilog=_epilog(own.HISTORY.examples))(listing)
 
 
-def _add_plugin_commands(app: typer.Typer, scan: Scan) -> None:
+def _add_group(app: typer.Typer, name: str, help_: str, scan: Scan, epilog: str | None = None) -> typer.Typer:
     group = typer.Typer(
-        add_help_option=scan.command != "plugin" or scan.helps[1],
-        help="List, write, check, install and remove plugins.",
-        no_args_is_help=True,
+        add_help_option=scan.command != name or scan.helps[1],
+        help=help_,
+        epilog=epilog,
+        no_args_is_help=name != "history",
         rich_markup_mode=None,
         context_settings=_SETTINGS,
     )
-    for name, help_, positionals, own, example in PLUGIN_COMMANDS if scan.command == "plugin" else ():
-        function = command(positionals, own, [], _plugin_action(name, scan))
-        group.command(name, help=help_, epilog=_epilog([example]), context_settings=_SETTINGS)(function)
-    app.add_typer(group, name="plugin")
-    if scan.command in ("", "plugins"):
-        function = command([], common.Plugins, [], _plugin_action("list", scan))
-        app.command("plugins", help="The same as plugin list.", epilog=_epilog(["artgen plugins"]), context_settings=_SETTINGS)(
-            function
-        )
+    for each in own.GROUPS[name] if scan.command == name else ():
+        _add(group, each, scan, full=True)
+    app.add_typer(group, name=name)
+    return group
 
 
-def _plugin_action(name: str, scan: Scan) -> Callable[[Any, dict[str, Any], Any], int | None]:
-    def action(own: Any, options: dict[str, Any], arguments: Any) -> int | None:
-        from artgen.cli import plugin
+def _add(app: typer.Typer, each: own.Command, scan: Scan, *, full: bool) -> None:
+    """One command; only the one that was typed needs its flags, the rest are there by name."""
+    function = command(each.positionals, each.flags, [], _action(each, scan)) if full else _nothing
+    app.command(each.name, help=each.help, epilog=_epilog(each.examples), context_settings=_SETTINGS)(function)
 
-        return getattr(plugin, name if name != "list" else "list_")(_with_json(own, scan), arguments)  # type: ignore[no-any-return]  # one of six functions
+
+def _nothing() -> None:
+    """Stands for a command that was not typed."""
+
+
+def _action(each: own.Command, scan: Scan) -> Callable[[Any, dict[str, Any], Any], int | None]:
+    def action(flags: Any, options: dict[str, Any], arguments: Any) -> int | None:
+        from importlib import import_module
+
+        module, _, name = each.action.partition(":")
+        function = getattr(import_module(f"artgen.cli.{module}"), name)
+        given = (_with_json(flags, scan), *((options,) if module == "verbs" else ()), arguments)
+        return function(*given)  # type: ignore[no-any-return]  # every action returns an exit code or None
 
     return action
 
 
-def _own_action(name: str, scan: Scan) -> Callable[[Any, dict[str, Any], Any], int | None]:
-    def action(own: Any, options: dict[str, Any], arguments: Any) -> int | None:
-        from artgen.cli import verbs
-
-        return getattr(verbs, name)(_with_json(own, scan), options, arguments)  # type: ignore[no-any-return]  # one of three functions
-
-    return action
-
-
-def _with_json(own: Options, scan: Scan) -> Options:
-    return own.replace(json=True) if scan.json else own  # --json may stand before the command as well
+def _with_json(flags: Options, scan: Scan) -> Options:
+    return flags.replace(json=True) if scan.json else flags  # --json may stand before the command as well
 
 
 def _refusing(modality: str, verb: str, backend: str | None = None) -> Callable[[], None]:
@@ -270,6 +243,6 @@ def _none_yet(modality: str) -> str:
     )
 
 
-def _epilog(examples: list[str]) -> str:
+def _epilog(examples: Sequence[str]) -> str:
     # The sign keeps Typer's formatter from joining the lines.
     return "\b\n" + "\n".join(["Examples:", *(f"  {example}" for example in examples)])

@@ -134,3 +134,58 @@ class PluginInstall(Everywhere, frozen=True):
 
     yes: Annotated[bool, Meta(description="Do not ask.", extra={"short": "-y"})] = False
     dry_run: Annotated[bool, Meta(description="Show what would change and stop.")] = False
+
+
+class Doctor(Everywhere, frozen=True):
+    """Flags of ``doctor``."""
+
+    only: Annotated[
+        tuple[str, ...],
+        Meta(description="Run this check alone, for example formats or devices; may be given several times."),
+    ] = ()
+
+
+class Models(Everywhere, frozen=True):
+    """Flags of ``models``."""
+
+    sample: Annotated[str | None, Meta(description="Make a work with each model, seed 7, into this folder.")] = None
+
+
+class Found(Everywhere, frozen=True):
+    """Flags that choose works of the history."""
+
+    prompt: Annotated[str | None, Meta(description="Only works whose prompt holds these words.")] = None
+    model: Annotated[str | None, Meta(description="Only works of models whose name holds this, or by the start of the sha256.")] = (
+        None
+    )
+    seed: Annotated[int | None, Meta(ge=0, le=2**63 - 1, description="Only works of this seed.")] = None
+    since: Annotated[str | None, Meta(description="Only works made from then on: 2026-11-26, today, yesterday, 3d, 12h.")] = None
+    until: Annotated[str | None, Meta(description="Only works made up to then, in the same words.")] = None
+    modality: Annotated[str | None, Meta(description="Only works of one modality.")] = None
+    backend: Annotated[str | None, Meta(description="Only works of one backend: gan or image.gan.")] = None
+
+
+class History(Found, frozen=True):
+    """Flags of ``history``."""
+
+    limit: Annotated[int, Meta(ge=1, description="How many works to list, newest first.", extra={"short": "-n"})] = 20
+
+
+class HistoryReplay(Everywhere, frozen=True):
+    """Flags of ``history replay``."""
+
+    model: Annotated[str | None, Meta(description="Where the model is now, when it is not where it was.")] = None
+    device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:NUMBER or mps.")] = "auto"
+    output: Annotated[
+        str | None,
+        Meta(
+            description="Keep the remake in this file or folder; here, under its old name, where the file is gone.",
+            extra=_SHORT_OUTPUT,
+        ),
+    ] = None
+
+
+class HistoryForget(Everywhere, frozen=True):
+    """Flags of ``history forget``."""
+
+    all: Annotated[bool, Meta(description="Forget every work.")] = False

@@ -32,9 +32,11 @@ class Positional:
 
 
 def command(
-    positionals: Sequence[Positional], own: type[Options], groups: Sequence[type[Options]], action: Action
+    positionals: Sequence[Positional], own: type[Options], groups: Sequence[type[Options]], action: Action, *, alone: bool = False
 ) -> Callable[..., int | None]:
     """A function that Typer turns into a command with the flags of ``own`` (artgen's) and ``groups`` (a backend's).
+
+    ``alone`` is for a command that has commands of its own: it acts only where none of them was typed.
 
     Raises:
         UnusableBackendError: a backend declares a flag that is one of artgen's own.
@@ -43,10 +45,14 @@ def command(
     theirs = _merged(own, groups)
 
     def run(**typed: Any) -> int | None:
+        context = typed.pop("_context") if alone else None
+        if context is not None and context.invoked_subcommand is not None:
+            return None
         arguments = {place.name: _argument(typed[place.name], place.many) for place in positionals}
         return action(own(**_parsed(ours, typed)), _parsed(theirs, typed), arguments)
 
-    parameters = [_positional(place) for place in positionals]
+    parameters = [Parameter("_context", Parameter.KEYWORD_ONLY, annotation=typer.Context)] if alone else []
+    parameters += [_positional(place) for place in positionals]
     # The choice of a backend's flags comes first in help: it is what a user looks for.
     parameters += [_flag(option, negatable=True) for _, option in theirs]
     parameters += [_flag(option, negatable=False) for _, option in ours]

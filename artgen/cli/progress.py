@@ -72,6 +72,7 @@ class Bars:
     def __init__(self) -> None:
         self._bars: Any = None  # rich is imported with the first bar: many commands need none
         self._tasks: list[Any] = []
+        self._hidden = False
 
     def start(self, description: str, total: float | None = None, unit: str = "") -> None:
         """Show a bar; one begun before another is finished stands above it."""
@@ -90,6 +91,9 @@ class Bars:
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         """Move the newest bar."""
+        if self._hidden:
+            self._bars.start()
+            self._hidden = False
         if self._tasks:
             from rich.markup import escape
 
@@ -113,11 +117,17 @@ class Bars:
         if not self._tasks:
             self.close()
 
+    def hide(self) -> None:
+        """Clear the bars for a line on standard output; they come back with the next step."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._hidden = True
+
     def close(self) -> None:
         """Give the terminal back, also after an error in the middle of a piece."""
         if self._bars is not None:
             self._bars.stop()
-        self._bars, self._tasks = None, []
+        self._bars, self._tasks, self._hidden = None, [], False
 
 
 def duration(seconds: float) -> str:

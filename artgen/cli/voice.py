@@ -30,6 +30,12 @@ class Voice:
         for line in [json.dumps(value, ensure_ascii=False, default=str)] if self.json else lines:
             print(line, flush=True)
 
+    def above(self, text: str) -> None:
+        """A result for people that comes while a bar is still shown below it."""
+        if isinstance(self.progress, Bars):
+            self.progress.hide()
+        print(text, flush=True)
+
     def table(self, value: Any, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """The result: ``value`` as JSON, or a table for people."""
         if self.json:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import msgspec
 
 from artgen.discovery import normal
 from artgen.errors import SourceError
-from artgen.files import write_atomically
+from artgen.files import config_folder, write_atomically
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -22,19 +20,6 @@ class Saved(msgspec.Struct, frozen=True):
 
 class _List(msgspec.Struct, frozen=True):
     plugins: list[Saved] = []
-
-
-def config_folder() -> Path:
-    """The user's folder for artgen's settings, by the rules of the platform; ``ARTGEN_CONFIG`` names another."""
-    if own := os.environ.get("ARTGEN_CONFIG"):
-        return Path(own)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "artgen"
-    if os.name == "nt":
-        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "artgen"
-    config = os.environ.get("XDG_CONFIG_HOME", "")
-    # The XDG rules: a path that is not absolute is to be ignored.
-    return (Path(config) if config.startswith("/") else Path.home() / ".config") / "artgen"
 
 
 def list_file() -> Path:

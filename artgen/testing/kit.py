@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from artgen import registry
+from artgen import history, registry
 from artgen.backend import Backend
 from artgen.errors import UsageError
 from artgen.options import nearest
@@ -122,7 +122,7 @@ def _outcome(name: str, subject: Subject) -> tuple[str, str]:
         if name in DECLARATIONS:
             DECLARATIONS[name](subject)
         else:
-            with preserved(), door.installed(subject.cls):
+            with preserved(), door.installed(subject.cls), history.paused():
                 WORK[name](subject)
     except Failure as failure:
         return "failed", str(failure)
