@@ -62,8 +62,9 @@ def fit(tasks: Task | Sequence[Task], dataset: Dataset, run: Run, progress: Prog
     """
     stages = [tasks] if isinstance(tasks, Task) else list(tasks)
     processes = Processes(run.device)
-    goal = parse_goal(run.options.until, stages[-1].metrics)
-    metric = best_metric(run.options, stages[-1], goal)
+    goal = parse_goal(run.options.until, dict.fromkeys(name for task in reversed(stages) for name in task.metrics))
+    aimed = next((number for number, task in enumerate(stages) if goal and goal.metric in task.metrics), -1)
+    metric = best_metric(run.options, stages[-1], goal if aimed == len(stages) - 1 else None)
     found = run.state()
     clock = Clock(**found[1]["clock"]) if found else Clock()
     with _stop_on_signal() as stop:
@@ -77,7 +78,9 @@ def fit(tasks: Task | Sequence[Task], dataset: Dataset, run: Run, progress: Prog
             last = number == len(stages) - 1
             stage = Stage(stages[: number + 1], dataset, run, processes, clock, stop, progress)
             stage.whole, stage.share = sum(task.share for task in stages), sum(task.share for task in stages[: number + 1])
-            stage.goal, stage.metric, stage.final = (goal, metric, True) if last else (None, "", False)
+            stage.final = last
+            stage.metric = metric if last else goal.metric if goal and number == aimed else ""
+            stage.goal = goal if number == aimed else None
             stage.prepare(found)
             stage.train()
             if not last:
@@ -133,7 +136,8 @@ class Stage:
     def train(self) -> None:
         """Run steps until the budget, the goal, patience or a signal ends them, then save the model."""
         clock, every = self.clock, max(1, self.clock.total // self.size // LOG_LINES)
-        self.record = Record(self.run.folder, clock.step) if self.processes.first else None
+        name, before = "" if self.final else self.task.name, [task.name for task in self.tasks[:-1]]
+        self.record = Record(self.run.folder, clock.step, name, before) if self.processes.first else None
         self.started, self.saved = time.monotonic() - clock.seconds, time.monotonic()
         self.replanned = self._twentieth()
         self.progress.start("training", clock.total, "items")
@@ -262,10 +266,11 @@ class Stage:
                 assert self.record is not None
                 if self.options.previews:
                     self.record.previews(clock.step, items, self.task.preview(self.dataset))
-                scores = self.task.measure(self.dataset, [self.metric]) if self.metric and clock.step else {}
+                wanted = [self.metric] if self.metric else [] if self.final else list(self.task.metrics)
+                scores = self.task.measure(self.dataset, wanted) if wanted and clock.step else {}
             if scores:
                 self.record.numbers(clock.step, items, time.monotonic() - self.started, scores)
-                over = [float(self._judge(scores[self.metric]))]
+                over = [float(self._judge(scores[self.metric]))] if self.metric else over
         return bool(self.processes.from_first(over)[0])
 
     def _judge(self, value: float) -> bool:
@@ -275,7 +280,8 @@ class Stage:
         clock.stale = 0 if better else clock.stale + 1
         if better:
             clock.best = value
-            self._keep("model", {self.metric: value})
+            if self.final:
+                self._keep("model", {self.metric: value})
         self._say(f"step {clock.step}: {self.metric} {value:.4g}{' (best so far)' if better else ''}")
         if self.goal and self.goal.reached(value):
             self._say(f"{self.options.until} is reached")

@@ -7,14 +7,14 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from artgen.artwork import Artwork, Image, Text, Video
+from artgen.artwork import Artwork, Audio, Image, Text, Video
 from artgen.files import sentences, write_atomically
 
 METRICS = "metrics.jsonl"
@@ -23,18 +23,22 @@ TIMELAPSE = "timelapse.gif"
 
 
 class Record:
-    """The open logs of a run; a resumed run first drops the lines that its state does not know yet."""
+    """The open logs of a run; a resumed run first drops the lines that its state does not know yet.
 
-    def __init__(self, folder: Path, step: int) -> None:
-        self.folder = folder
-        _cut(folder / METRICS, step)
+    ``stage`` names one of several stages that comes before the last, ``before`` those before it: each counts its own steps.
+    """
+
+    def __init__(self, folder: Path, step: int, stage: str = "", before: Sequence[str] = ()) -> None:
+        self.folder, self._stage = folder, stage
+        _cut(folder / METRICS, step, stage, before)
         with sentences(folder):
             self._file: IO[str] = (folder / METRICS).open("a", encoding="utf-8")
-        self._events = _event_writer(folder / "events", step)
+        self._events = _event_writer(folder / "events" / stage, step)
 
     def numbers(self, step: int, items: int, seconds: float, values: dict[str, float]) -> None:
         """Add one record: ``step``, ``items``, ``seconds``, then the values by name."""
-        line = {"step": step, "items": items, "seconds": round(seconds, 3), **values}
+        stage = {"stage": self._stage} if self._stage else {}
+        line = {**stage, "step": step, "items": items, "seconds": round(seconds, 3), **values}
         with sentences(self.folder / METRICS):
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
@@ -42,15 +46,18 @@ class Record:
             self._events.add_scalar(name, value, step)
 
     def previews(self, step: int, items: int, works: Iterable[Artwork]) -> None:
-        """Write previews as ``previews/<items>.png`` (or another ending), and to TensorBoard."""
+        """Write previews as ``previews/<items>.png`` (or another ending), after the name of a stage; and to TensorBoard."""
+        prefix = f"{self._stage}-" if self._stage else ""
         for number, work in enumerate(works):
-            ending = {"image": ".png", "text": ".txt"}.get(work.modality, ".gif")
+            ending = {"image": ".png", "text": ".txt", "audio": ".ogg"}.get(work.modality, ".gif")
             suffix = f"-{number + 1}" if number else ""
-            work.save(self.folder / PREVIEWS / f"{items:010d}{suffix}{ending}", overwrite=True)
+            work.save(self.folder / PREVIEWS / f"{prefix}{items:010d}{suffix}{ending}", overwrite=True)
             if isinstance(work, Image):
                 self._events.add_image("preview", work.pixels, step, dataformats="HWC")
             elif isinstance(work, Video):
                 self._events.add_image("preview", np.concatenate(list(work.frames[:8]), 1), step, dataformats="HWC")
+            elif isinstance(work, Audio):
+                self._events.add_audio("preview", work.samples.mean(1)[None], step, sample_rate=work.rate)
             elif isinstance(work, Text):
                 self._events.add_text("preview", work.characters, step)
 
@@ -86,9 +93,13 @@ def _records(text: str) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _cut(path: Path, step: int) -> None:
+def _cut(path: Path, step: int, stage: str, before: Sequence[str]) -> None:
+    def known(record: dict[str, Any]) -> bool:
+        told = record.get("stage", "")
+        return told in before or (told == stage and record["step"] <= step)
+
     if path.is_file():
-        kept = [record for record in _records(path.read_text(encoding="utf-8")) if record["step"] <= step]
+        kept = [record for record in _records(path.read_text(encoding="utf-8")) if known(record)]
         write_atomically(path, "".join(json.dumps(record) + "\n" for record in kept).encode())
 
 

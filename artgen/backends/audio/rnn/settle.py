@@ -1,0 +1,110 @@
+"""From options and budget to the tasks of a training; a run keeps its recipe, since a resume may have another budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from artgen.backends.audio.rnn import presets
+from artgen.backends.audio.rnn.presets import Recipe
+from artgen.errors import ModelError, OptionError, TrainingError
+from artgen.files import write_atomically
+from artgen.model import Model
+from artgen.training.budget import minutes_allowed
+from artgen.training.run import STATE, Run
+from artgen.training.state import generations
+
+if TYPE_CHECKING:
+    from artgen.backends.audio.rnn.backend import Rnn
+    from artgen.backends.audio.rnn.codec import Codec
+    from artgen.backends.audio.rnn.tape import Moments
+    from artgen.training.task import Task
+
+RECIPE = "recipe.json"
+
+
+def recall(run: Run, options: Rnn.Train) -> Recipe:
+    """The recipe of ``run``: the one it began with, or one that is settled and written now.
+
+    Raises:
+        TrainingError: the run goes on, but its recipe is missing or damaged.
+    """
+    path = run.folder / RECIPE
+    if run.resume and generations(run.folder / STATE):
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Recipe)
+        except (OSError, msgspec.DecodeError) as error:
+            raise TrainingError(f"{path}: missing or damaged ({error}); start a new run") from None
+    plan = settled(options)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(plan), indent=1))
+    return plan
+
+
+def settled(options: Rnn.Train) -> Recipe:
+    """The recipe for ``options``.
+
+    Raises:
+        OptionError: the time set apart for the codec does not go with the rest.
+    """
+    minutes = minutes_allowed(options)
+    if options.codec_minutes is not None:
+        if options.codec is not None:
+            raise OptionError("--codec brings a codec that is trained, --codec-minutes trains one; leave one of them out")
+        if options.minutes is None:
+            raise OptionError("--codec-minutes sets a part of --minutes apart; give --minutes too")
+        if options.codec_minutes >= options.minutes:
+            raise OptionError(f"--codec-minutes takes less than --minutes {options.minutes:g}, not {options.codec_minutes:g}")
+    return presets.recipe(options, minutes)
+
+
+def make_tasks(moments: Moments, options: Rnn.Train, plan: Recipe, device: str) -> list[Task]:
+    """The stages for a recipe: a codec, unless one is brought, and the composer of its codes."""
+    from artgen.backends.audio.rnn.codec_task import CodecTask
+    from artgen.backends.audio.rnn.composer_task import ComposerTask
+
+    sound = {"sound": {"loudness": loudness_of(moments)}}
+    if options.codec is not None:
+        codec, network = brought(options.codec, moments)
+        whole = {"codec": network, "composer": presets.composer_network(plan, network), **sound}
+        return [ComposerTask(moments, options, plan, whole, codec=codec, device=device)]
+    network = presets.codec_network(plan, moments.tape.rate, moments.tape.channels)
+    whole = {"composer": presets.composer_network(plan, network), **sound}
+    return [
+        CodecTask(moments, options, plan, network),
+        ComposerTask(moments, options, plan, whole, codec=None, device=device),
+    ]
+
+
+def brought(place: str, moments: Moments) -> tuple[Codec, dict[str, Any]]:
+    """The codec of the model at ``place``, for sounds like those of the tape.
+
+    Raises:
+        ModelError: there is no such model, it is of another backend, or of sounds of another rate or number of channels.
+    """
+    from artgen.backends.audio.rnn.codec import Codec
+
+    found = Model.open(place)
+    if found.backend != "audio.rnn" or "codec" not in found.config.network:
+        raise ModelError(f"--codec {place}: a model of {found.backend} without a codec; give one that artgen audio train made")
+    network = found.config.network["codec"]
+    tape = moments.tape
+    if (network["rate"], network["channels"]) != (tape.rate, tape.channels):
+        told = [f"{rate} Hz {'mono' if channels == 1 else 'stereo'}" for rate, channels in
+                ((network["rate"], network["channels"]), (tape.rate, tape.channels))]  # fmt: skip
+        raise ModelError(f"--codec {place}: it codes {told[0]}, the dataset is {told[1]}; prepare with --rate {network['rate']}")
+    codec = Codec(**network)
+    tensors = {name.removeprefix("codec."): tensor.float() for name, tensor in found.tensors().items() if name.startswith("codec.")}
+    try:
+        codec.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ModelError(f"{found.folder}: config.json and weights do not belong together ({reason})") from None
+    return codec, network
+
+
+def loudness_of(moments: Moments) -> float | None:
+    """The loudness in LUFS that the dataset was brought to; None where files kept their own."""
+    told = moments.manifest.options
+    found = told.get("loudness") if told.get("normalize") == "loudness" else None
+    return None if found is None else float(found)
