@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from artgen import discovery, history, quarantine
 from artgen.errors import ArtgenError, SourceError, UnusableBackendError, UsageError
-from artgen.files import free_name, write_atomically
+from artgen.files import free_name, similar, write_atomically
 from artgen.media import audio as audio_media
 from artgen.media import image as image_media
 from artgen.media import text as text_media
 from artgen.media import video as video_media
-from artgen.media.clips import Sound
 from artgen.media.difference import Edit, word_edits
 from artgen.recipe import Detail, Recipe, read_json
 
@@ -80,6 +79,10 @@ class Artwork:
         array = self.numpy()
         return {"shape": list(array.shape), "numbers": str(array.dtype)}
 
+    def portrait(self) -> Image | None:
+        """A picture that stands for the work where it is shown small, or None."""
+        return None
+
     def vacant(self, path: Path) -> Path:
         """``path`` where nothing would be overwritten, else a name like it."""
         return free_name(path)
@@ -115,6 +118,10 @@ class Image(Artwork):
         """The pixels, uint8 [H, W, C]."""
         return self.pixels
 
+    def portrait(self) -> Image:
+        """Itself."""
+        return self
+
     def to_pil(self) -> PIL.Image.Image:
         """The picture as a Pillow image."""
         return image_media.to_pil(self.pixels)
@@ -129,14 +136,10 @@ class Image(Artwork):
 
 @dataclass(eq=False)
 class Video(Artwork):
-    """Moving pictures: ``frames`` uint8 [T, H, W, 3] shown at ``fps`` frames a second.
-
-    ``audio`` is the sound that goes with them, (samples float32 [N, C], rate in Hz): MP4 and WebM alone can hold it.
-    """
+    """Moving pictures: ``frames`` uint8 [T, H, W, 3] shown at ``fps`` frames a second."""
 
     frames: NDArray[np.uint8]
     fps: float = 25.0
-    audio: Sound | None = None
     modality: ClassVar[str] = "video"
     endings: ClassVar[tuple[str, ...]] = (".mp4", ".webm", ".gif", ".webp")
 
@@ -146,7 +149,11 @@ class Video(Artwork):
 
     def encode(self, path: Path, text: str, mark: str) -> None:
         """Write MP4 (H.264, yuv420p), WebM, GIF or animated WebP by the ending of ``path``."""
-        video_media.encode(self.frames, self.fps, path, text, mark, audio=self.audio)
+        video_media.encode(self.frames, self.fps, path, text, mark)
+
+    def portrait(self) -> Image:
+        """Its middle frame."""
+        return Image(self.frames[len(self.frames) // 2])
 
     def _repr_html_(self) -> str:
         return video_media.html(self.frames, self.fps)
@@ -230,6 +237,12 @@ class Audio(Artwork):
     def facts(self) -> dict[str, Any]:
         """Its seconds, rate, channels, peak and loudness."""
         return audio_media.measured(self.blocks(), self.rate, self.channels)
+
+    def portrait(self) -> Image:
+        """Its waveform above its spectrogram."""
+        from artgen.media import spectrogram
+
+        return Image(spectrogram.portrait(self.blocks(), self.rate))
 
     def _repr_html_(self) -> str:
         return audio_media.html(self.samples, self.rate)
@@ -370,7 +383,7 @@ def open_artwork(path: str | os.PathLike[str], modality: str | None = None) -> A
     """
     path = Path(path)
     if not path.is_file():
-        raise SourceError(f"{path}: no such file")
+        raise SourceError(f"{path}: no such file{similar(path)}")
     if (added := _added_kind(path, modality)) is not None:
         work, text = added.decode(path), added.read_text(path)
         work.recipe, work.name = read_json(text) if text else None, path.name

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artgen.errors import DatasetError
-from artgen.files import write_atomically
+from artgen.files import similar, write_atomically
 
 FORMAT = 1
 MANIFEST = "dataset.json"
@@ -75,7 +75,8 @@ class Dataset:
         folder = Path(folder)
         path = folder / MANIFEST
         if not path.is_file():
-            raise DatasetError(f"{folder}: no dataset there (no {MANIFEST}); make one with artgen {kind or 'image'} prepare")
+            hint = "" if Path(folder).exists() else similar(folder)
+            raise DatasetError(f"{folder}: no dataset there (no {MANIFEST}){hint}; make one with artgen {kind or 'image'} prepare")
         manifest = _read_manifest(path)
         if kind and manifest.kind != kind:
             raise DatasetError(

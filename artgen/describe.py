@@ -13,7 +13,8 @@ import msgspec
 
 from artgen.artwork import OWN_MODALITIES, open_artwork, read_text
 from artgen.dataset import Dataset, is_dataset
-from artgen.errors import SourceError
+from artgen.errors import ModelError, SourceError
+from artgen.files import similar
 from artgen.media import audio, film, video
 from artgen.model import CONFIG, WEIGHTS, Model, starters
 from artgen.plan import RUN_CONFIG, RUN_FACTS
@@ -52,7 +53,9 @@ def show(path: str | os.PathLike[str]) -> dict[str, Any]:
         return _show_model(os.fspath(path))
     if not place.exists():
         known = ", ".join(starters()) or "none"
-        raise SourceError(f"{path}: no such file or folder; give a work, a model, a dataset, a run or a starter ({known})")
+        raise SourceError(
+            f"{path}: no such file or folder{similar(path)}; give a work, a model, a dataset, a run or a starter ({known})"
+        )
     raise SourceError(f"{path}: neither a model ({CONFIG}), a dataset (dataset.json) nor a run ({RUN_CONFIG})")
 
 
@@ -194,6 +197,56 @@ def _show_run(path: Path) -> dict[str, Any]:
         "options": {name: value for name, value in config.items() if name not in RUN_FACTS},
         "next": [*([f"artgen {modality} generate --model {path}"] if models else []), resume],
     }
+
+
+def summary(run: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a finished training came to: what improved from where to where, the best step, the previews, what to type next.
+
+    ``improved`` are the metric that chose the best model, or the losses where nothing was measured.
+
+    Raises:
+        SourceError: there is no run.
+    """
+    place = Path(run)
+    facts = _show_run(place)
+    records = [_object(line) for line in _lines(place / _METRICS)]
+    scores = _best_scores(place)
+    names = list(scores) or [name for name in facts["metrics"] if "loss" in name][:3]
+    improved = [each for name in names if (each := _improved(name, scores.get(name), records)) is not None]
+    pictures = sorted((place / "previews").glob("[0-9]*"))
+    modality = facts["backend"].partition(".")[0]
+    steps = facts["next"]
+    if facts["dataset"]:
+        steps = [steps[0], f"artgen {modality} evaluate {place} {facts['dataset']}", *steps[1:]]
+    lapse = place / "timelapse.gif"
+    return {
+        "improved": improved, "steps": facts["steps"], "items": facts["items"], "seconds": facts["seconds"],
+        "previews": str(place / "previews") if pictures else "", "count": len(pictures),
+        "timelapse": str(lapse) if lapse.is_file() else "", "next": steps,
+    }  # fmt: skip
+
+
+def _improved(name: str, best: float | None, records: list[dict[str, Any]]) -> dict[str, Any] | None:
+    found = [(record.get("step", 0), record[name]) for record in records if isinstance(record.get(name), int | float)]
+    if not found:
+        return None
+    (first_step, first), (_, last) = found[0], found[-1]
+    told = {"name": name, "first": first, "first_step": first_step, "last": last}
+    if best is None:
+        return told
+    step = min(found, key=lambda each: abs(each[1] - best))[0]  # the score in the card is the number in the log
+    return {**told, "best": best, "best_step": step}
+
+
+def _best_scores(run: Path) -> dict[str, float]:
+    try:
+        return Model.open(run).config.scores
+    except ModelError:
+        return {}
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
 
 
 def _last_metrics(path: Path) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from artgen.errors import OutputError
 
+_MANY = 20_000
+"""Names in a folder up to which a mistyped one is compared with all."""
+
 
 @contextlib.contextmanager
 def sentences(path: str | os.PathLike[str]) -> Iterator[None]:
@@ -74,6 +77,27 @@ def free_name(path: str | os.PathLike[str]) -> Path:
     while os.path.lexists(other := path.with_name(f"{path.stem}-{number}{path.suffix}")):
         number += 1
     return other
+
+
+def similar(path: str | os.PathLike[str]) -> str:
+    """``; did you mean X?`` for a file or folder that is there and named much like ``path``, which is not; or nothing."""
+    import difflib
+
+    missing = Path(path)
+    rest: list[str] = []
+    while not missing.parent.exists() and missing != missing.parent:
+        rest.insert(0, missing.name)
+        missing = missing.parent
+    try:
+        names = [each.name for each in os.scandir(missing.parent)]
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(missing.name, names, n=1, cutoff=0.7) if len(names) <= _MANY else []
+    if not close:
+        return ""
+    found = missing.with_name(close[0])
+    whole = found.joinpath(*rest)
+    return f"; did you mean {whole if whole.exists() else found}?"
 
 
 def _umask() -> int:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from artgen.errors import ModelError, OutputError
-from artgen.files import cache_folder, flush, sentences, write_atomically
+from artgen.files import cache_folder, flush, sentences, similar, write_atomically
+from artgen.options import nearest
 from artgen.recipe import file_sha256
 
 if TYPE_CHECKING:
@@ -313,7 +314,8 @@ def locate(place: str | os.PathLike[str]) -> Path:
         return starter
     if not path.exists():
         known = ", ".join(starters()) or "none"
-        raise ModelError(f"{place}: no such model; give a folder that artgen train wrote, or a starter ({known})")
+        hint = nearest(str(place), starters()) or similar(path)
+        raise ModelError(f"{place}: no such model{hint}; give a folder that artgen train wrote, or a starter ({known})")
     return path.resolve()
 
 

@@ -242,7 +242,8 @@ def _sentence(option: Option, value: Any) -> str:
     unit = f" {option.unit}" if option.unit and not option.choices else ""
     shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
     shown = int(shown) if isinstance(shown, float) and shown.is_integer() else shown
-    return f"{option.flag} takes {option.allowed}{unit}, not {shown if shown != '' else 'nothing'}"
+    hint = nearest(str(shown), option.choices)
+    return f"{option.flag} takes {option.allowed}{unit}, not {shown if shown != '' else 'nothing'}{hint}"
 
 
 def _option(cls: type[Options], field: Any, hint: Any) -> Option:

@@ -17,6 +17,7 @@ from artgen.api import file_inputs, listed, offering, processes
 from artgen.backend import SILENT, Backend, Progress, TrainOptions
 from artgen.dataset import MANIFEST, Dataset, is_dataset
 from artgen.errors import OptionError, SourceError, UsageError
+from artgen.files import similar
 from artgen.options import Options, declared, nearest, resolve, toml_lines
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def plan_training(
         Dataset.open(sources[0], modality)
         _no_prepare(prepare, train, sources[0])
     elif gone := [name for name in sources if not any(sign in name for sign in "*?[") and not Path(name).exists()]:
-        raise SourceError(f"{gone[0]}: no such file or folder")
+        raise SourceError(f"{gone[0]}: no such file or folder{similar(gone[0])}")
     folder = _new_run(output, sources[0])
     chosen = _options(cls, train)
     file_inputs(chosen)

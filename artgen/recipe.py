@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from artgen.errors import SourceError
+from artgen.files import similar
 
 KEY = "artgen:recipe"
 """The name under which the recipe stands in a file's metadata."""
@@ -109,4 +110,5 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror or error}") from None
+        hint = similar(path) if isinstance(error, FileNotFoundError) else ""
+        raise SourceError(f"{path}: {error.strerror or error}{hint}") from None

@@ -17,6 +17,7 @@ from artgen.api import iter_generate, iter_modify
 from artgen.artwork import Artwork, Audio, Image, Text, grid, open_artwork, read_text
 from artgen.backend import SILENT, Backend, Progress
 from artgen.errors import ArtgenError, ModelError, SourceError
+from artgen.files import similar
 from artgen.media import audio
 from artgen.media.text import likeness, utf8
 from artgen.model import Model, brought
@@ -97,7 +98,7 @@ def make(
 
 def _read(path: Path) -> tuple[Path, str | None]:
     if not path.is_file():
-        raise SourceError(f"{path}: no such file")
+        raise SourceError(f"{path}: no such file{similar(path)}")
     if path.suffix == ".json":
         return _work_beside(path), path.read_text(encoding="utf-8", errors="replace")
     text = read_text(path)

@@ -97,7 +97,11 @@ def test_a_starter_is_found_by_name_and_by_modality(tmp_path: Path, monkeypatch:
     assert Model.open("fruit").name == "fruit"
     with pytest.raises(ModelError, match=r"^no starter model for image.diffusion; train one"):
         starter("image", "diffusion")
-    with pytest.raises(ModelError, match=r"^fruits: no such model; give a folder that artgen train wrote, or a starter \(fruit\)$"):
+    told = r"^fruits: no such model; did you mean fruit\?; give a folder that artgen train wrote, or a starter \(fruit\)$"
+    with pytest.raises(ModelError, match=told):
+        ModelError,
+        match=r"^fruits: no such model; did you mean fruit\?; give a folder that artgen train wrote, or a starter \(fruit\)$",
+    ):
         Model.open("fruits")
 
 

@@ -62,6 +62,7 @@ def _explain(error: Exception, seen: Scan) -> int:
 
 
 def _typing_mistake(error: Exception, seen: Scan) -> str:
+    from artgen.backend import VERBS
     from artgen.options import nearest
 
     name = getattr(error, "option_name", "")
@@ -73,6 +74,8 @@ def _typing_mistake(error: Exception, seen: Scan) -> str:
     text = str(error.format_message()).strip()  # type: ignore[attr-defined]  # checked by the caller
     if text.startswith("Usage:"):  # nothing was typed after the command, and its help is the answer
         return text
+    if seen.command in VERBS and "no such command" in text.lower():
+        return f"{seen.command} is what to do with works of one kind: artgen image {seen.command}, artgen text {seen.command} …"
     if "no such command" in text.lower():
         where = f"artgen {seen.command}" if seen.verb and repr(seen.verb) in text else "artgen"
     return f"{text.rstrip('.')}; see {where} --help" if text else f"see {where} --help"

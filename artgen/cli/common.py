@@ -9,6 +9,12 @@ from artgen.options import Meta, Options
 _SHORT_OUTPUT = {"short": "-o"}
 
 
+_Thumbnail = Annotated[
+    Literal["auto", "kitty", "iterm", "sixel", "never"] | None,
+    Meta(description="Show pictures in the terminal; auto where it can, by its own kind of pictures."),
+]
+
+
 class Everywhere(Options, frozen=True):
     """Flags of every command."""
 
@@ -57,6 +63,8 @@ class Works(Device, frozen=True):
     recipe: Annotated[
         Literal["full", "minimal", "none"], Meta(description="How much the file tells of its making; the AI mark always stays.")
     ] = "full"
+    open: Annotated[bool, Meta(description="Show the results in the system's viewer.")] = False
+    thumbnail: _Thumbnail = None
 
 
 class Generate(Works, frozen=True):
@@ -89,6 +97,8 @@ class Show(Everywhere, frozen=True):
     picture: Annotated[
         str | None, Meta(description="Draw a sound, as waveform and spectrogram, into this picture (.png, .jpg …).")
     ] = None
+    open: Annotated[bool, Meta(description="Show it in the system's viewer.")] = False
+    thumbnail: _Thumbnail = None
 
 
 class Replay(Everywhere, frozen=True):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from artgen.artwork import Artwork, Image, Video, kind
 from artgen.errors import OptionError, OutputError
+from artgen.options import nearest
 
 ENDINGS = tuple(dict.fromkeys((*Image.endings, *Video.endings)))
 _DEFAULT_ENDING = {"image": ".png", "video": ".mp4"}
@@ -39,7 +40,8 @@ class Places:
         if format_ is not None:
             ending = "." + format_.lower().removeprefix(".")
             if ending not in endings:
-                raise OptionError(f"--format takes {', '.join(e[1:] for e in endings)}, not {format_}")
+                names = [each[1:] for each in endings]
+                raise OptionError(f"--format takes {', '.join(names)}, not {format_}{nearest(format_, names)}")
         output = output or "./"
         if not _is_folder(output):
             typed = Path(output).suffix.lower()

@@ -83,11 +83,12 @@ class Bars:
         if self._bars is None:
             self._bars = Progress(
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
-                TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
                 console=Console(stderr=True), transient=True,
             )  # fmt: skip
             self._bars.start()
-        self._tasks.append(self._bars.add_task(escape(description), total=total, unit=escape(unit), note=""))
+        self._tasks.append(self._bars.add_task(escape(description), total=total, unit=escape(unit), note="", rate=""))
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         """Move the newest bar."""
@@ -99,6 +100,10 @@ class Bars:
 
             more = {"note": escape(note)} if note else {}
             self._bars.update(self._tasks[-1], advance=amount, **more)
+            task = self._bars.tasks[self._bars.task_ids.index(self._tasks[-1])]
+            passed = task.elapsed or 0.0
+            if passed > 0.5:  # before that it says more about the start than about the work
+                self._bars.update(self._tasks[-1], rate=f"{task.completed / passed:.3g} a second,")
 
     def partial(self, artwork: Artwork) -> None:
         """Nothing: a terminal shows no pictures."""

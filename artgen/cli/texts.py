@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from artgen import api
+from artgen import api, history
 from artgen.artwork import Artwork, Text
 from artgen.backend import Progress
 from artgen.cli.places import Places, seed_text
@@ -118,8 +118,11 @@ def generate(modality: str, own: Any, options: Values, seeds: list[int] | None) 
                 _forget(watch)
                 if not own.json:
                     voice.result(None, path)
-            elif isinstance(watch, Stream):
-                watch.end(work)
+            else:
+                history.record(work.recipe)
+                if isinstance(watch, Stream):
+                    watch.end(work)
+    voice.open([each["path"] for each in told if "path" in each], own)
     if own.json:
         voice.result({"model": model.name, "backend": model.backend, "works": told})
 
@@ -150,6 +153,8 @@ def modify(modality: str, own: Any, options: Values, inputs: list[str]) -> None:
                 extra = name if len(inputs) > 1 else ""
                 place = where.path(work, label=f"{name}-modified", extra=extra, model=model.name, name=name)
                 told[-1]["path"] = str(work.save(place, recipe=own.recipe))
+            else:
+                history.record(work.recipe)
             if own.json:
                 continue
             if isinstance(watch, Stream):
@@ -159,6 +164,7 @@ def modify(modality: str, own: Any, options: Values, inputs: list[str]) -> None:
             show_changes(before.characters, edits, sys.stderr)
             if where is not None:
                 voice.result(None, told[-1]["path"])
+    voice.open([each["path"] for each in told if "path" in each], own)
     if own.json:
         voice.result({"model": model.name, "backend": model.backend, "works": told})
 
@@ -213,6 +219,8 @@ def _edit(edit: Edit) -> Values:
 def _places(modality: str, own: Any, known: tuple[str, ...]) -> Places | None:
     """Where files go, or None where none is asked for."""
     if own.output is None and own.format is None:
+        if own.open:
+            raise UsageError("--open shows a file; give --output too, or leave --open out")
         return None
     return Places.chosen(own.output, own.format, known=known, modality=modality)
 

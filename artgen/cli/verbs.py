@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from artgen import api
 from artgen.artwork import Artwork, Image, grid, open_artwork, read_recipe
 from artgen.cli.places import Places, seed_text
+from artgen.cli.progress import duration
 from artgen.cli.seeds import parse_seeds
 from artgen.cli.voice import Voice, bytes_text, shortened, show_table
 from artgen.errors import OptionError, UsageError
@@ -63,9 +65,13 @@ def train(modality: str, own: Any, options: Values, arguments: Arguments) -> Non
         voice.say(f"run: {plan.output}")
     model = api.run_training(plan, progress=voice.progress)
     if first:
+        from artgen.describe import summary
+
+        found = summary(plan.output)
         told = {"run": str(plan.output), "model": str(model.folder), "backend": model.backend, "scores": model.config.scores}
-        voice.result(told, str(model.folder))
-        voice.say(f"next: artgen {modality} generate --model {plan.output}")
+        voice.result({**told, "summary": _plain(found)}, str(model.folder))
+        for line in _summary_lines(found):
+            voice.say(line)
 
 
 def generate(modality: str, own: Any, options: Values, arguments: Arguments) -> None:
@@ -99,6 +105,7 @@ def generate(modality: str, own: Any, options: Values, arguments: Arguments) -> 
     files = list(_saved(works, where, model, own, voice, asked=len(seeds or ()) or count or 1))
     if own.json:
         voice.result({"model": model.name, "backend": model.backend, "files": files})
+    voice.open([told["path"] for told in files], own)
 
 
 def modify(modality: str, own: Any, options: Values, arguments: Arguments) -> None:
@@ -125,10 +132,10 @@ def modify(modality: str, own: Any, options: Values, arguments: Arguments) -> No
         if own.compare:
             told["compare"] = str(_save_comparison(source, work, Path(told["path"]), own.recipe))
         files.append(told)
-        if not own.json:
-            voice.result(None, told["path"], *([told["compare"]] if own.compare else []))
+        voice.work([told["path"], *([told["compare"]] if own.compare else [])], work, own)
     if own.json:
         voice.result({"model": model.name, "backend": model.backend, "files": files})
+    voice.open([told["path"] for told in files], own)
 
 
 def evaluate(modality: str, own: Any, options: Values, arguments: Arguments) -> None:
@@ -183,7 +190,12 @@ def show(own: Any, options: Values, arguments: Arguments) -> None:
     facts = describe(arguments["path"])
     if own.picture:
         facts["picture"] = str(picture(arguments["path"], own.picture))
-    Voice(own.json).result(_plain(facts), *_fact_lines(facts))
+    voice = Voice(own.json)
+    place = facts.get("picture") or arguments["path"]
+    if not own.json and sys.stdout.isatty() and Path(place).is_file():
+        voice.work([], open_artwork(place), own)
+    voice.result(_plain(facts), *_fact_lines(facts))
+    voice.open([place], own)
 
 
 def replay(own: Any, options: Values, arguments: Arguments) -> int:
@@ -216,8 +228,7 @@ def _saved(works: Iterator[Artwork], where: Places, model: Model, own: Any, voic
         extra = text if asked > len(work.seeds) else ""
         label = f"{model.name}-seed{'s' if len(work.seeds) > 1 else ''}{text}"
         path = work.save(where.path(work, label=label, extra=extra, model=model.name), recipe=own.recipe)
-        if not own.json:
-            voice.result(None, str(path))
+        voice.work([str(path)], work, own)
         yield {"path": str(path), "seeds": list(work.seeds)}
 
 
@@ -295,6 +306,20 @@ def _fact_lines(facts: Values) -> list[str]:
         elif value not in (None, [], ""):
             lines.append(f"{name}: {_flat(value)}")
     return lines
+
+
+def _summary_lines(found: Values) -> list[str]:
+    lines = []
+    for each in found["improved"]:
+        best = f", the best {_number(each['best'])} at step {each['best_step']}" if "best_step" in each else ""
+        lines.append(
+            f"{each['name']}: {_number(each['first'])} at step {each['first_step']}, {_number(each['last'])} at the end{best}"
+        )
+    if found["steps"]:
+        lines.append(f"seen: {found['items']} items in {found['steps']} steps, {duration(found['seconds'] or 0)}")
+    if found["previews"]:
+        lines.append(f"previews: {found['previews']} ({found['count']}){', ' + found['timelapse'] if found['timelapse'] else ''}")
+    return [*lines, *(f"next: {step}" for step in found["next"])]
 
 
 def _flat(value: Any) -> str:

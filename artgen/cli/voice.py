@@ -6,9 +6,13 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from artgen.cli.progress import Bars, Lines
+from artgen.errors import OutputError
+
+if TYPE_CHECKING:
+    from artgen.artwork import Artwork
 
 _SHOWN_AT_MOST = 20
 
@@ -19,6 +23,7 @@ class Voice:
 
     json: bool = False
     progress: Lines | Bars = field(default_factory=lambda: Bars() if sys.stderr.isatty() else Lines())
+    kept: dict[str, Any] = field(default_factory=dict)
 
     def say(self, sentence: str) -> None:
         """One sentence that is not a result."""
@@ -35,6 +40,30 @@ class Voice:
         if isinstance(self.progress, Bars):
             self.progress.hide()
         print(text, flush=True)
+
+    def work(self, paths: Sequence[str], work: Artwork, own: Any) -> None:
+        """A work that was saved, by the names of its files, with a thumbnail where the terminal can show one."""
+        if self.json:
+            return
+        self.result(None, *paths)
+        if sys.stdout.isatty() and own.thumbnail != "never":
+            from artgen.cli.viewing import Thumbnails
+            from artgen.settings import thumbnails
+
+            if "shown" not in self.kept:
+                self.kept["shown"] = Thumbnails(own.thumbnail or thumbnails())
+            self.kept["shown"].show(work)
+
+    def open(self, paths: Sequence[str], own: Any) -> None:
+        """The system's viewer for ``paths``, where ``--open`` asks for it; that there is none is told, and costs nothing else."""
+        if not own.open or not paths:
+            return
+        from artgen.cli.viewing import open_files
+
+        try:
+            open_files(paths)
+        except OutputError as error:
+            self.say(str(error))
 
     def table(self, value: Any, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """The result: ``value`` as JSON, or a table for people."""

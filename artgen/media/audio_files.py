@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artgen.errors import OutputError, SourceError, UsageError
-from artgen.files import sentences, write_atomically
+from artgen.files import sentences, similar, write_atomically
 from artgen.media import marks
 from artgen.media.loudness import Limiter
 
@@ -198,7 +198,7 @@ def open_file(path: Path, name: str) -> IO[bytes]:
     try:
         return path.open("rb")
     except FileNotFoundError:
-        raise SourceError(f"{name}: no such file") from None
+        raise SourceError(f"{name}: no such file{similar(path)}") from None
     except IsADirectoryError:
         raise SourceError(f"{name}: a folder, not a sound; give a file") from None
     except OSError as error:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artgen.errors import ArtgenError, OutputError, SourceError
-from artgen.files import write_atomically
+from artgen.files import similar, write_atomically
 from artgen.media import colour, marks
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def _open(path: Path, name: str) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError:
-        raise SourceError(f"{name}: no such file") from None
+        raise SourceError(f"{name}: no such file{similar(path)}") from None
     except IsADirectoryError:
         raise SourceError(f"{name}: a folder, not a picture; give a file") from None
     except OSError as error:

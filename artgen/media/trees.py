@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from artgen.errors import SourceError
+from artgen.files import similar
 from artgen.media.archives import Source, archive_kind, compressed_tar, list_archive, printable
 from artgen.recipe import file_sha256
 
@@ -107,7 +108,8 @@ def trees(sources: list[str], exclude: Path | None) -> Iterator[Tree]:
         elif glob.has_magic(source):
             yield from _glob_trees(str(path), source, exclude)
         else:
-            raise SourceError(f"{source}: no such file or folder; check the spelling, or give a folder, an archive or a pattern")
+            hint = similar(source) or "; check the spelling"
+            raise SourceError(f"{source}: no such file or folder{hint}, or give a folder, an archive or a pattern")
     yield from _loose_trees(loose)
 
 

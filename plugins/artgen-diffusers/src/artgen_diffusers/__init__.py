@@ -1,1 +1,0 @@
-"""The pipelines of diffusers as backends of artgen."""
