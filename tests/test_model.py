@@ -99,9 +99,6 @@ def test_a_starter_is_found_by_name_and_by_modality(tmp_path: Path, monkeypatch:
         starter("image", "diffusion")
     told = r"^fruits: no such model; did you mean fruit\?; give a folder that artgen train wrote, or a starter \(fruit\)$"
     with pytest.raises(ModelError, match=told):
-        ModelError,
-        match=r"^fruits: no such model; did you mean fruit\?; give a folder that artgen train wrote, or a starter \(fruit\)$",
-    ):
         Model.open("fruits")
 
 
