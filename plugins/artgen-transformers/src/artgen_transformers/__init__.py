@@ -1,0 +1,1 @@
+"""The models of transformers for artgen: language models, MusicGen, neural audio codecs."""

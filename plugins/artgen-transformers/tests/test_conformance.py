@@ -1,0 +1,24 @@
+"""The promises that every backend makes, by artgen's own kit."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from tiny_models import causal
+
+from artgen.testing import conformance
+from artgen_transformers.text.backend import Transformers
+
+HOME = tempfile.TemporaryDirectory(prefix="artgen-tiny-")
+BASE = Path(HOME.name) / "tiny"
+causal("llama", BASE, chat=True)
+
+test_text = conformance(
+    Transformers,
+    options={
+        "train": {"from_": str(BASE), "context": 16, "rank": 2},
+        "generate": {"length": 12},
+        "evaluate": {"items": 2, "length": 30},
+    },
+)
