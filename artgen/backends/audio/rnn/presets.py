@@ -47,7 +47,7 @@ SKETCH = Recipe(
 STANDARD = Recipe(
     batch=16, share=CODEC_SHARE, crop=64, span=512, codec_rate=1.5e-3, composer_rate=2e-3, dropout=0.15,
     codec={"width": 192, "encoder": 2, "decoder": 5, "expansion": 3, "latent": 48, "codebooks": 8, "size": 256},
-    composer={"width": 256, "layers": 4, "narrow": 128, "inner": 160},
+    composer={"width": 256, "layers": 4, "narrow": 128, "inner": 144},
 )  # fmt: skip
 LARGE = Recipe(
     batch=64, share=CODEC_SHARE, crop=96, span=1024, codec_rate=8e-4, composer_rate=1e-3, dropout=0.2,
