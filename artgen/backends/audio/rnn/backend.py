@@ -45,6 +45,13 @@ class Rnn(Backend):
                 "the budget."
             ),
         ] = "auto"
+        representation: Annotated[
+            Literal["codec", "mulaw"],
+            Meta(
+                description="What the network composes in: the codes of a neural codec, or 8-bit samples at 8 kHz one by one, "
+                "the plainest way, to compare."
+            ),
+        ] = "codec"
         codec: Annotated[
             str | None, Meta(description="Use the codec of this model (a folder, a run or a starter) instead of training one.")
         ] = None
@@ -87,7 +94,7 @@ class Rnn(Backend):
         return build(config)
 
     def task(self, dataset: Dataset, options: Any) -> list[Task]:
-        """The stages: the codec, then the composer of its codes."""
+        """The stages: the codec, then the composer of its codes; or the plain network alone."""
         from artgen.backends.audio.rnn.settle import make_tasks, settled
         from artgen.backends.audio.rnn.tape import Moments
 

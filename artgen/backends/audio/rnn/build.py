@@ -8,8 +8,11 @@ from torch import nn
 
 from artgen.backends.audio.rnn.codec import Codec
 from artgen.backends.audio.rnn.composer import Composer
+from artgen.backends.audio.rnn.plain import Plain
 
 
 def build(config: dict[str, Any]) -> nn.ModuleDict:
-    """A module with ``codec`` and ``composer`` as the config describes them."""
+    """A module with ``codec`` and ``composer``, or with ``plain``, as the config describes them."""
+    if "plain" in config:
+        return nn.ModuleDict({"plain": Plain(**config["plain"])})
     return nn.ModuleDict({"codec": Codec(**config["codec"]), "composer": Composer(**config["composer"])})

@@ -105,7 +105,7 @@ class ComposerTask(Task):
     def look_cost(self, size: int) -> float:
         """Reading costs a third of learning; composing a preview and rebuilding excerpts take longer."""
         held = 0 if self.held is None else min(self.held.shape[1], _AT_ONCE * self.span)
-        return held / (3 * size * self.span) + 8
+        return float(held / (3 * size * self.span) + 8)
 
     @torch.no_grad()
     def measure(self, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:

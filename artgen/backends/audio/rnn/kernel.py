@@ -18,12 +18,12 @@ TAPS = 4
 _GROUP = 8  # rows that are added in one pass over y
 
 
-def _compiled(function: Any) -> Any:
+def compiled(function: Any) -> Any:
     """``function`` as machine code: no addition is reordered, and division by zero is no exception."""
     return njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})(function)
 
 
-@_compiled
+@compiled
 def product(x: Any, w: Any, y: Any) -> None:
     """``y += x @ w`` for x [N], w [N, M] and y [M]."""
     whole = len(x) - len(x) % _GROUP
@@ -37,7 +37,7 @@ def product(x: Any, w: Any, y: Any) -> None:
             y[j] = y[j] + x[i] * w[i, j]
 
 
-@_compiled
+@compiled
 def normalised(x: Any, weight: Any, bias: Any, y: Any) -> None:
     """``y`` is the layer norm of ``x`` [N]."""
     mean = np.float32(0)
@@ -52,7 +52,7 @@ def normalised(x: Any, weight: Any, bias: Any, y: Any) -> None:
         y[i] = (x[i] - mean) * scale * weight[i] + bias[i]
 
 
-@_compiled
+@compiled
 def heard(
     frame: Any, enter_w: Any, enter_b: Any, norms: Any, taps: Any, gates_w: Any, gates_b: Any, leave_w: Any, leave_b: Any,
     last: Any, aim_w: Any, aim_b: Any, recent: Any, memory: Any, x: Any, y: Any, wide: Any, known: Any,
@@ -87,7 +87,7 @@ def heard(
     product(y, aim_w, known)
 
 
-@_compiled
+@compiled
 def chosen(logits: Any, order: Any, draw: float, temperature: float, top_k: int, top_p: float) -> int:
     """One code by ``draw`` (uniform, 0 to 1) from ``logits`` [V], which become weights; at temperature 0 the likeliest."""
     size = len(logits)
@@ -122,7 +122,7 @@ def chosen(logits: Any, order: Any, draw: float, temperature: float, top_k: int,
     return last
 
 
-@_compiled
+@compiled
 def composed(
     codes: Any, start: int, draws: Any, temperature: float, top_k: int, top_p: float, frame: Any, embedding: Any, said: Any,
     places: Any, heads: Any, biases: Any, enter_w: Any, enter_b: Any, norms: Any, taps: Any, gates_w: Any, gates_b: Any,

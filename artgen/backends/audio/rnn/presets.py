@@ -55,10 +55,16 @@ LARGE = Recipe(
     composer={"width": 640, "layers": 6, "narrow": 256, "inner": 384},
 )  # fmt: skip
 
+PLAIN = Recipe(
+    batch=32, share=0.0, crop=0, span=1024, codec_rate=0.0, composer_rate=1e-3, dropout=0.0, codec={}, composer={"width": 256}
+)  # fmt: skip
+"""The recipe of ``--representation mulaw``, which is one stage; there is no other size of it."""
+
 
 def recipe(options: Rnn.Train, minutes: float | None) -> Recipe:
     """The recipe that ``options`` ask for in ``minutes`` (None: a budget that is not of time)."""
-    found = {"sketch": SKETCH, "standard": STANDARD, "large": LARGE}[chosen(options.preset, minutes)]
+    sizes = {"sketch": SKETCH, "standard": STANDARD, "large": LARGE}
+    found = PLAIN if options.representation == "mulaw" else sizes[chosen(options.preset, minutes)]
     changes: dict[str, Any] = {}
     if options.batch_size:
         changes["batch"] = options.batch_size

@@ -9,16 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artgen.artwork import Audio
-from artgen.backend import Backend, Progress
+from artgen.backend import SILENT, Backend, Progress
 from artgen.media import audio, loudness
 from artgen.model import Model
 from artgen.options import Meta, Options
 
 if TYPE_CHECKING:
     from artgen.backends.audio.rnn.codec import Codec
-    from artgen.backends.audio.rnn.sampler import Codes, Listener, Weights
+    from artgen.backends.audio.rnn.plain_sampler import Writer
+    from artgen.backends.audio.rnn.sampler import Listener, Weights
 
 Samples = NDArray[np.float32]
+Codes = NDArray[Any]
+"""Codes int16 [K, T] of a codec, or levels uint8 [N]."""
 
 LOOP_SECONDS = 1.0
 """How long what comes after a loop's end fades into its beginning; a quarter of a short loop."""
@@ -27,7 +30,8 @@ PROMPT_SECONDS = 60.0
 """So much of the end of a prompt the network hears."""
 
 JOIN_SECONDS = 0.02
-_FRAMES = 512  # composed between two reports
+REPORTS = 50
+"""How often progress is told of while a work is composed."""
 
 
 class Sampling(Options, frozen=True):
@@ -62,104 +66,176 @@ def generate(backend: Backend, model: Model, seeds: Sequence[int], options: Gene
         SourceError: the prompt is no sound.
         ModelError: the weights are damaged.
     """
-    codec, weights = opened(backend, model)
-    prompt = heard(codec, weights, model, options.prompt_audio) if options.prompt_audio else None
-    count = round(options.seconds * codec.rate)
-    overlap = round(min(LOOP_SECONDS, options.seconds / 4) * codec.rate) if options.loop else 0
-    frames = -(-(count + overlap) // codec.hop)
-    progress.start("Composing", len(seeds) * frames / codec.frame_rate, "seconds")
+    voice = opened(backend, model)
+    prompt = heard(voice, model, options.prompt_audio) if options.prompt_audio else None
+    count = round(options.seconds * voice.rate)
+    overlap = round(min(LOOP_SECONDS, options.seconds / 4) * voice.rate) if options.loop else 0
+    steps = voice.steps(count + overlap)
+    progress.start("Composing", len(seeds) * options.seconds, "seconds")
     try:
         for seed in seeds:
-            codes = composed(prompt.listener(seed) if prompt else listener(weights, seed), frames, options, codec, progress)
-            make = _maker(codec, codes, count + overlap, overlap, prompt)
-            yield Audio.stream(make, codec.rate, codec.channels, seeds=(seed,))
+            state = voice.listener(seed)
+            if prompt:
+                state.read(prompt.codes)
+            codes = composed(state, steps, options, progress, options.seconds)
+            yield Audio.stream(_maker(voice, codes, count + overlap, overlap, prompt), voice.rate, voice.channels, seeds=(seed,))
     finally:
         progress.finish()
 
 
-def opened(backend: Backend, model: Model) -> tuple[Codec, Weights]:
-    """The codec of an open model, and the weights of its composer; kept with it."""
+class CodecVoice:
+    """A codec and a composer of its codes."""
+
+    def __init__(self, codec: Codec, weights: Weights) -> None:
+        self.codec, self.weights = codec, weights
+        self.rate, self.channels, self.step, self.margin = codec.rate, codec.channels, codec.hop, codec.margin
+
+    def steps(self, count: int) -> int:
+        """Frames that hold ``count`` samples."""
+        return -(-count // self.step)
+
+    def listener(self, seed: int) -> Listener:
+        """Nothing heard yet."""
+        from artgen.backends.audio.rnn.sampler import Listener
+
+        return Listener(self.weights, seed)
+
+    def encoded(self, samples: Samples) -> Codes:
+        """The codes [K, T] of samples [T * step, C]."""
+        from artgen.backends.audio.rnn import streams
+
+        return streams.encoded(self.codec, [samples] if len(samples) else [])
+
+    def decoded(self, codes: Codes) -> Iterator[Samples]:
+        """The samples of codes [K, T] in blocks [n, C]."""
+        from artgen.backends.audio.rnn import streams
+
+        return streams.decoded(self.codec, codes)
+
+
+class PlainVoice:
+    """The plain network: its codes are samples of 8 bits."""
+
+    channels, step, margin = 1, 1, 1024
+
+    def __init__(self, weights: dict[str, NDArray[np.float32]]) -> None:
+        self._weights = weights
+        self.rate = plain_rate()
+
+    def steps(self, count: int) -> int:
+        """A code a sample."""
+        return count
+
+    def listener(self, seed: int) -> Writer:
+        """Nothing heard yet."""
+        from artgen.backends.audio.rnn.plain_sampler import Writer
+
+        return Writer(self._weights, seed)
+
+    def encoded(self, samples: Samples) -> Codes:
+        """The levels [N] of samples [N, 1]."""
+        from artgen.backends.audio.rnn import plain
+
+        return plain.compress(samples[:, 0])
+
+    def decoded(self, codes: Codes) -> Iterator[Samples]:
+        """The samples of levels [N] in blocks [n, 1]."""
+        from artgen.backends.audio.rnn import plain
+
+        for start in range(0, len(codes), 2**16):
+            yield plain.expand(codes[start : start + 2**16])[:, None]
+
+
+Voice = CodecVoice | PlainVoice
+"""How a model sounds: what goes between samples and the codes that it composes, ``step`` samples each."""
+
+
+def plain_rate() -> int:
+    """Samples a second of the plain network."""
+    from artgen.backends.audio.rnn import plain
+
+    return plain.RATE
+
+
+def opened(backend: Backend, model: Model) -> Voice:
+    """What an open model composes with; kept with it.
+
+    Raises:
+        ModelError: the weights are damaged, or do not fit the configuration.
+    """
+    if "voice" not in model.cache:
+        model.cache["voice"] = _voice(model.network(backend))
+    voice: Any = model.cache["voice"]
+    return voice  # type: ignore[no-any-return]  # what was put there above
+
+
+def _voice(network: Any) -> Voice:
+    if "plain" in network:
+        from artgen.backends.audio.rnn import plain
+
+        return PlainVoice(plain.weights_of(network["plain"]))
     from artgen.backends.audio.rnn.sampler import weights_of
 
-    network: Any = model.network(backend)
-    if "weights" not in model.cache:
-        model.cache["weights"] = weights_of(network["composer"])
-    weights: Any = model.cache["weights"]
-    return network["codec"], weights
+    return CodecVoice(network["codec"], weights_of(network["composer"]))
 
 
-def listener(weights: Weights, seed: int) -> Listener:
-    """Nothing heard yet."""
-    from artgen.backends.audio.rnn.sampler import Listener
-
-    return Listener(weights, seed)
-
-
-def composed(state: Listener, frames: int, options: Sampling, codec: Codec, progress: Progress) -> Codes:
-    """The next ``frames`` of codes, int16 [K, frames], after what ``state`` has heard."""
-    made = []
-    for start in range(0, frames, _FRAMES):
-        count = min(_FRAMES, frames - start)
+def composed(
+    state: Listener | Writer, steps: int, options: Sampling, progress: Progress = SILENT, seconds: float = 0.0
+) -> Codes:  # fmt: skip
+    """The next codes [..., steps] after what ``state`` has heard; ``progress`` advances by ``seconds`` in all."""
+    made, size = [], max(1, -(-steps // REPORTS))
+    for start in range(0, steps, size):
+        count = min(size, steps - start)
         made.append(state.write(count, temperature=options.temperature, top_k=options.top_k, top_p=options.top_p))
-        progress.advance(count / codec.frame_rate)
-    return np.concatenate(made, 1)
+        progress.advance(seconds * count / steps)
+    return np.concatenate(made, -1)
 
 
 class Prompt:
-    """A sound to go on from: its ``samples`` [N, C] at the codec's rate, and the ``codes`` [K, T] of its end."""
+    """A sound to go on from: its ``samples`` [N, C] at the model's rate, and the ``codes`` [..., T] of its end."""
 
-    def __init__(self, samples: Samples, codes: Codes, weights: Weights) -> None:
-        self.samples, self.codes, self._weights = samples, codes, weights
-
-    def listener(self, seed: int) -> Listener:
-        """One that has heard the prompt."""
-        state = listener(self._weights, seed)
-        state.read(self.codes)
-        return state
+    def __init__(self, samples: Samples, codes: Codes) -> None:
+        self.samples, self.codes = samples, codes
 
 
-def heard(codec: Codec, weights: Weights, model: Model, path: str) -> Prompt:
-    """The prompt in file ``path``, at the loudness that the model learned from."""
-    from artgen.backends.audio.rnn.streams import encoded
+def heard(voice: Voice, model: Model, path: str) -> Prompt:
+    """The prompt in file ``path``, at the loudness that the model learned from.
 
-    samples, _ = audio.decode(path, rate=codec.rate, channels=codec.channels)
+    Raises:
+        SourceError: it is no sound.
+    """
+    samples, _ = audio.decode(path, rate=voice.rate, channels=voice.channels)
     wanted: Any = model.config.network.get("sound", {}).get("loudness")
     if wanted is not None:
-        samples = samples * np.float32(loudness.gain_for(loudness.loudness(samples, codec.rate), wanted))
+        samples = samples * np.float32(loudness.gain_for(loudness.loudness(samples, voice.rate), wanted))
     # Whole frames that end where the sound does: what is composed follows its very last sample.
-    taken = min(len(samples), round(PROMPT_SECONDS * codec.rate)) // codec.hop * codec.hop
-    codes = encoded(codec, [samples[len(samples) - taken :]]) if taken else encoded(codec, [])
-    return Prompt(samples, codes, weights)
+    taken = min(len(samples), round(PROMPT_SECONDS * voice.rate)) // voice.step * voice.step
+    return Prompt(samples, voice.encoded(samples[len(samples) - taken :]))
 
 
-def _maker(codec: Codec, codes: Codes, count: int, overlap: int, prompt: Prompt | None) -> Callable[[], Iterator[Samples]]:
+def _maker(
+    voice: Voice, codes: Codes, count: int, overlap: int, prompt: Prompt | None
+) -> Callable[[], Iterator[Samples]]:  # fmt: skip
     """What makes the finished samples of ``codes``, as often as it is called."""
     from artgen.backends.audio.rnn import mastering
 
     def make() -> Iterator[Samples]:
-        raw = joined(codec, prompt, codes) if prompt else decoded(codec, codes)
+        raw = joined(voice, prompt, codes) if prompt else voice.decoded(codes)
         whole = count + (len(prompt.samples) if prompt else 0)
-        return mastering.mastered(first(raw, whole), codec.rate, codec.channels, overlap=overlap)
+        return mastering.mastered(first(raw, whole), voice.rate, voice.channels, overlap=overlap)
 
     return make
 
 
-def decoded(codec: Codec, codes: Codes) -> Iterator[Samples]:
-    """The samples of ``codes`` [K, T] in blocks [n, C]."""
-    from artgen.backends.audio.rnn import streams
-
-    return streams.decoded(codec, codes)
-
-
-def joined(codec: Codec, prompt: Prompt, codes: Codes) -> Iterator[Samples]:
-    """The prompt as it was, then what follows: the prompt as the codec has it takes over during its last moment."""
-    known = prompt.codes[:, -4 * codec.margin :]
-    fade = min(round(JOIN_SECONDS * codec.rate), known.shape[1] * codec.hop, len(prompt.samples))
+def joined(voice: Voice, prompt: Prompt, codes: Codes) -> Iterator[Samples]:
+    """The prompt as it was, then what follows: the prompt as the model has it takes over during its last moment."""
+    known = prompt.codes[..., -4 * voice.margin :]
+    fade = min(round(JOIN_SECONDS * voice.rate), known.shape[-1] * voice.step, len(prompt.samples))
     yield prompt.samples[: len(prompt.samples) - fade]
     end = prompt.samples[len(prompt.samples) - fade :]
-    skip = known.shape[1] * codec.hop - fade
+    skip = known.shape[-1] * voice.step - fade
     at = 0
-    for block in decoded(codec, np.concatenate([known, codes], 1)):
+    for block in voice.decoded(np.concatenate([known, codes], -1)):
         part = block[max(0, skip - at) :]
         place = max(0, at - skip)  # of the part, after the fade began
         at += len(block)

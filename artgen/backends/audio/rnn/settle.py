@@ -48,6 +48,12 @@ def settled(options: Rnn.Train) -> Recipe:
         OptionError: the time set apart for the codec does not go with the rest.
     """
     minutes = minutes_allowed(options)
+    if options.representation == "mulaw":
+        for name in ("codec", "codec_minutes", "codes"):
+            if getattr(options, name) is not None:
+                raise OptionError(
+                    f"--{name.replace('_', '-')} is about a codec, and --representation mulaw has none; leave one out"
+                )
     if options.codec_minutes is not None:
         if options.codec is not None:
             raise OptionError("--codec brings a codec that is trained, --codec-minutes trains one; leave one of them out")
@@ -59,11 +65,15 @@ def settled(options: Rnn.Train) -> Recipe:
 
 
 def make_tasks(moments: Moments, options: Rnn.Train, plan: Recipe, device: str) -> list[Task]:
-    """The stages for a recipe: a codec, unless one is brought, and the composer of its codes."""
+    """The stages for a recipe: a codec, unless one is brought, and the composer of its codes; or the plain network alone."""
     from artgen.backends.audio.rnn.codec_task import CodecTask
     from artgen.backends.audio.rnn.composer_task import ComposerTask
 
     sound = {"sound": {"loudness": loudness_of(moments)}}
+    if options.representation == "mulaw":
+        from artgen.backends.audio.rnn.plain_task import PlainTask
+
+        return [PlainTask(moments, options, plan, {"plain": {"width": plan.composer["width"]}, **sound})]
     if options.codec is not None:
         codec, network = brought(options.codec, moments)
         whole = {"codec": network, "composer": presets.composer_network(plan, network), **sound}
