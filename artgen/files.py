@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,11 +23,21 @@ def sentences(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise OutputError(f"{path}: the disk is full; free some space or choose another --output") from None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise OutputError(f"{path}: no permission to write there; choose another --output") from None
-        raise OutputError(f"{path}: {error.strerror or error}") from None
+        raise _output_error(path, error.errno, error.strerror or str(error)) from None
+    except Exception as error:
+        # safetensors writes in Rust; its own kind of error tells of the disk in its text alone.
+        found = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
+        if not found:
+            raise
+        raise _output_error(path, int(found[1]), os.strerror(int(found[1]))) from None
+
+
+def _output_error(path: str | os.PathLike[str], number: int | None, reason: str) -> OutputError:
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(f"{path}: the disk is full; free some space or choose another --output")
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(f"{path}: no permission to write there; choose another --output")
+    return OutputError(f"{path}: {reason}")
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object] | bytes) -> None:

@@ -39,7 +39,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What ``config.json`` says.
 
     ``backend`` is the full name (``image.gan``), ``network`` what :meth:`artgen.backend.Backend.build` takes,
-    ``generate`` the model's own defaults for the options of ``generate``, ``train`` how it was trained.
+    ``generate`` the model's own defaults for the options of ``generate``, ``train`` how it was trained,
+    ``sha256`` the hash of the weights file, by which a damaged one is found out.
     """
 
     artgen: str
@@ -51,6 +52,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any] = {}
     licence: str = ""
     scores: dict[str, float] = {}
+    sha256: str = ""
 
 
 class Model:
@@ -156,9 +158,13 @@ class Model:
         from safetensors.torch import load_file
 
         try:
-            return load_file(self.folder / WEIGHTS)
+            found = load_file(self.folder / WEIGHTS)
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{self.folder / WEIGHTS}: damaged ({error}); restore the file or train the model again") from None
+        if self.config.sha256 not in ("", self.sha256):
+            reason = f"not the weights that {CONFIG} was written with"
+            raise ModelError(f"{self.folder / WEIGHTS}: damaged ({reason}); restore the file or train the model again")
+        return found
 
 
 class NoModel(Model):
@@ -359,7 +365,7 @@ def save_model(
         try:
             kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
             write_atomically(temporary / WEIGHTS, lambda path: save_file(kept, path, metadata={"format": "pt"}))
-            told = {**(beside or {}), **msgspec.to_builtins(config)}
+            told = {**(beside or {}), **msgspec.to_builtins(config), "sha256": file_sha256(temporary / WEIGHTS)}
             write_atomically(temporary / CONFIG, msgspec.json.format(msgspec.json.encode(told, order="sorted"), indent=1))
             write_atomically(temporary / CARD, card.encode())
             for name, content in (files or {}).items():

@@ -221,7 +221,8 @@ def _new_run(output: str | os.PathLike[str] | None, source: str) -> Path:
     if output is not None:
         folder = Path(output)
         # Only the first process can tell: a moment later the folder is there because of itself.
-        if rank == 0 and (folder / RUN_CONFIG).exists():
+        # A run that stopped before its first state, at a mistake in its options, has nothing to lose.
+        if rank == 0 and (folder / RUN_CONFIG).exists() and any((folder / name).exists() for name in ("state", "model")):
             raise UsageError(f"{folder}: a run is there already; add --resume to go on with it, or give another --output")
         return folder
     if world > 1:

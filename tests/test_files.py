@@ -132,6 +132,7 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(small_disk: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "message"),
     [
+        (errno.EDQUOT, "a.png: the disk is full; free some space or choose another --output"),
         (errno.ENOSPC, "a.png: the disk is full; free some space or choose another --output"),
         (errno.EACCES, "a.png: no permission to write there; choose another --output"),
         (errno.EPERM, "a.png: no permission to write there; choose another --output"),
@@ -195,3 +196,12 @@ def test_a_free_name_is_kept_and_a_taken_one_numbered(tmp_path: Path) -> None:
 def test_a_dangling_link_is_not_a_free_name(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to(tmp_path / "gone.png")
     assert free_name(tmp_path / "a.png") == tmp_path / "a-2.png"
+
+
+def test_the_disks_faults_are_told_when_the_weights_are_written_too() -> None:
+    from safetensors import SafetensorError
+
+    with pytest.raises(OutputError, match="w: the disk is full"), sentences("w"):
+        raise SafetensorError(f"Error while serializing: I/O error: No space left on device (os error {errno.ENOSPC})")
+    with pytest.raises(SafetensorError, match="no header"), sentences("w"):
+        raise SafetensorError("no header")

@@ -137,6 +137,15 @@ def test_damaged_weights_are_named(tmp_path: Path, keep: int) -> None:
         Model.open(model.folder).tensors()
 
 
+def test_weights_with_a_changed_byte_are_damaged_too(tmp_path: Path) -> None:
+    model = saved(tmp_path / "m")
+    content = bytearray((model.folder / WEIGHTS).read_bytes())
+    content[-1] ^= 1
+    (model.folder / WEIGHTS).write_bytes(content)
+    with pytest.raises(ModelError, match=r"damaged \(not the weights that config.json was written with\)"):
+        Model.open(model.folder).tensors()
+
+
 def test_a_pickle_in_the_place_of_the_weights_is_refused_and_not_run(tmp_path: Path) -> None:
     model = saved(tmp_path / "m")
     marker = tmp_path / "executed"

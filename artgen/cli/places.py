@@ -53,7 +53,7 @@ class Places:
             elif ending and typed != ending:
                 raise OptionError(f"--output {output} and --format {format_} contradict each other; leave one out")
         _fill(output, dict.fromkeys(known, "0"))
-        _check_writable(_folder(output))
+        check_writable(_folder(output))
         return cls(output, ending)
 
     def path(self, work: Artwork, *, label: str, extra: str = "", **facts: str) -> Path:
@@ -96,7 +96,12 @@ def _folder(output: str) -> Path:
     return Path(output) if _is_folder(output) else Path(output).parent
 
 
-def _check_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
+    """Find out before any work is made whether files can be put below ``folder``.
+
+    Raises:
+        OutputError: they cannot.
+    """
     there = folder
     while not there.exists() and there != there.parent:
         there = there.parent

@@ -43,7 +43,7 @@ def scan(words: Sequence[str]) -> Scan:
     return Scan(
         command=command,
         verb=verb,
-        backend=_value(after, "--backend") or _from_config(after) or _from_model(after, verb),
+        backend=_value(after, "--backend") or _from_config(after) or _from_model(after, verb, command),
         json="--json" in words,
         debug="--debug" in words,
         helps=(not command or _asks_help(to_command), not verb or _asks_help(to_verb)),
@@ -78,23 +78,25 @@ def _value(words: Sequence[str], *flags: str) -> str | None:
     return None
 
 
-def _from_model(words: Sequence[str], verb: str) -> str | None:
+def _from_model(words: Sequence[str], verb: str, modality: str) -> str | None:
     """The backend that a model's ``config.json`` names; of ``evaluate`` the model is the first argument that is one."""
     given = _value(words, "--model")
     plain = [word for before, word in zip(("", *words), words, strict=False) if before not in ("--output", "-o")]
     places = [given] if given else [word for word in plain if not word.startswith("-")]
     for place in places if given or verb == "evaluate" else []:
-        if name := _model_backend(place):
+        if name := _model_backend(place, modality):
             return name
     return None
 
 
-def _model_backend(place: str | None) -> str | None:
+def _model_backend(place: str | None, modality: str) -> str | None:
+    """The backend of the model at ``place``; None where that is of another modality, which the verb says in full."""
     from artgen.errors import ArtgenError
     from artgen.model import Model
 
     try:
-        return Model.open(place).backend.partition(".")[2] if place else None
+        own, _, name = Model.open(place).backend.partition(".") if place else ("", "", "")
+        return name if own == modality else None
     except (ArtgenError, OSError):  # said in full when the verb opens it
         return None
 

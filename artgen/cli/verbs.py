@@ -10,7 +10,7 @@ from typing import Any
 
 from artgen import api
 from artgen.artwork import Artwork, Image, grid, open_artwork, read_recipe
-from artgen.cli.places import Places, seed_text
+from artgen.cli.places import Places, check_writable, seed_text
 from artgen.cli.progress import duration
 from artgen.cli.seeds import parse_seeds
 from artgen.cli.voice import Voice, bytes_text, shortened, show_table
@@ -143,6 +143,8 @@ def evaluate(modality: str, own: Any, options: Values, arguments: Arguments) -> 
     voice = Voice(own.json)
     if not arguments["model"] or not arguments["dataset"]:
         raise UsageError(f"give a model and a dataset: artgen {modality} evaluate MODEL DATASET")
+    if own.output:
+        check_writable(Path(own.output))
     scores = api.evaluate(
         modality, arguments["model"], arguments["dataset"], backend=own.backend, device=own.device,
         progress=voice.progress, **options,

@@ -295,6 +295,13 @@ def test_a_damaged_model_is_told(run: Any, model: Path) -> None:
     assert (said.code, "config.json: damaged" in said.err) == (2, True)
 
 
+def test_a_model_of_another_modality_is_told(run: Any, model: Path) -> None:
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "backend": "audio.hum"}))
+    said = run("image", "generate", "--model", model)
+    assert (said.code, "a model of audio.hum, not of image; use artgen audio generate" in said.err) == (2, True)
+
+
 # prepare, train, modify, evaluate
 
 
@@ -385,6 +392,21 @@ def test_evaluate_prints_floors_and_saves_sheets(run: Any, model: Path, dataset:
     assert json.loads(Path("sheets/scores.json").read_text())["colour"]["sheet"] == "sheets/colour.png"
     told = run("image", "evaluate", model, dataset, "--json").json["scores"]
     assert (told["colour"]["floor"], told["unknown"]["value"], told["colour"]["better"]) == (0.0, None, "lower")
+
+
+def test_evaluate_tells_a_folder_that_cannot_be_written_before_any_work(
+    run: Any, model: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noise_plugin.Noise, "evaluate", lambda *_: pytest.fail("work was made"))
+    Path("file").write_text("")
+    said = run("image", "evaluate", model, dataset, "-o", "file/below")
+    assert (said.code, "choose another --output" in said.err) == (1, True)
+
+
+def test_a_training_that_could_not_begin_does_not_keep_its_place(run: Any, dataset: Path) -> None:
+    line = ("image", "train", dataset, "--backend", "noise", "--steps", "1", "--device", "cpu", "-o", "runs/one")
+    assert run(*line, "--until", "nothing<=1").code == 2
+    assert run(*line).code == 0
 
 
 # show, replay, backends
