@@ -247,13 +247,33 @@ def test_the_penalty_of_slices_adds_up_to_that_of_the_batch(dataset: Path, every
     assert sum(part[1] for part in parts) == pytest.approx(whole[1], rel=1e-4)
     if every == 1:
         batch = Batch({}, 7, 0, 7, 5, torch.device("cpu"))
+        numbers = batch.uniform(2, DRAWS)
         with torch.no_grad():
             fake = task.generator(batch.normal(task.network["latent"]))
         both = torch.cat([pictures, fake]).requires_grad_(True)
-        numbers = batch.uniform(2, DRAWS)
         seen = augment(both, torch.cat([numbers[:, 0], numbers[:, 1]]), task.strength)
         (slope,) = torch.autograd.grad(task.discriminator(seen).sum(), both)
         assert whole[0] == pytest.approx(float(slope.square().flatten(1).sum(1).mean()), rel=1e-4)
+
+
+def test_the_discriminator_learns_from_what_the_generator_made_in_the_same_step(dataset: Path) -> None:
+    opened = Dataset.open(dataset)
+    task: Any = Gan().task(opened, Gan.Train(**TINY))
+    made: list[Any] = []
+    task.generator.register_forward_hook(lambda module, given, result: made.append(result))
+    data = task.load(opened, range(4))
+
+    def run(phase: str, seed: int) -> float:
+        return float(task(phase, Batch(data, 4, 0, 4, seed, torch.device("cpu")), Position(0, 100))["loss"].detach())
+
+    run("generator", 1), run("discriminator", 2)
+    assert len(made) == 1
+    run("discriminator", 2)  # alone, as when it is due more often
+    assert len(made) == 2
+    run("generator", 1), run("generator", 3)
+    kept = task._made[0, 4]
+    assert torch.equal(kept, made[-1].detach())
+    assert not kept.requires_grad
 
 
 def test_resume_of_the_gan_is_exact(dataset: Path, tmp_path: Path) -> None:

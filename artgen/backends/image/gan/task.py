@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from artgen.backends.image.gan.build import build
 from artgen.errors import DatasetError, OptionError
 from artgen.metrics.quick import Reference
 from artgen.nn.adversarial import cross_entropy, gradient_penalty, relativistic
-from artgen.nn.augment import DRAWS, augment
+from artgen.nn.augment import DRAWS, Augmentation
 from artgen.nn.pixels import to_pixels, to_signal
 from artgen.training.schedule import cosine, warm_up
 from artgen.training.task import Batch, Phase, Position, Task
@@ -98,6 +99,30 @@ class PictureTask(Task):
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
+@dataclass(frozen=True)
+class Places:
+    """Rows of a slice's real and generated pictures, 2 b in all: of each kind, and of those that the penalty is taken from.
+
+    ``back`` puts what was worked out for ``chosen``, then ``others`` in order; ``number`` of the whole batch are chosen.
+    """
+
+    real: Tensor
+    fake: Tensor
+    chosen: Tensor
+    others: Tensor
+    back: Tensor
+    number: int
+
+    @classmethod
+    def of(cls, batch: Batch, every: int) -> Places:
+        """Every ``every``-th picture of the whole batch is chosen."""
+        kinds = torch.arange(2 * len(batch)).chunk(2)
+        turn = torch.arange(batch.start, batch.stop).repeat(2) % every
+        split = (turn == 0).nonzero()[:, 0], (turn > 0).nonzero()[:, 0]
+        real, fake, chosen, others, back = (rows.to(batch.device) for rows in (*kinds, *split, torch.cat(split).argsort()))
+        return cls(real, fake, chosen, others, back, -(-batch.size // every))
+
+
 class StyleTask(PictureTask):
     """Relativistic adversarial training with R1 and R2 of a style-modulated generator.
 
@@ -125,29 +150,30 @@ class StyleTask(PictureTask):
         self.least = numbers.strength / 2
         rate = numbers.learning_rate if options.learning_rate is None else options.learning_rate
         self.generate_defaults = {"truncation": 0.7 if options.preset != "large" else 0.8}  # type: ignore[misc]
+        # The generator first: the discriminator learns from the pictures it made on that occasion.
         self.phases = (
-            Phase("discriminator", list(self.discriminator.parameters()), adam, lambda at: schedule(at, rate)),
             Phase("generator", list(self.generator.parameters()), adam, lambda at: schedule(at, rate)),
+            Phase("discriminator", list(self.discriminator.parameters()), adam, lambda at: schedule(at, rate)),
         )
+        self._made: dict[tuple[int, int], Tensor] = {}
+        self._known_places: dict[tuple[int, int, int, str], Places] = {}
 
     def forward(self, phase: str, batch: Batch, position: Position) -> dict[str, Tensor]:
         """The relativistic loss of a phase; for the discriminator with the penalties on real and generated pictures."""
         real, labels = batch["pictures"], batch.get("labels")
-        latents = batch.normal(self.network["latent"])
         numbers = batch.uniform(2, DRAWS)
         level, fade = self.growth = self._growth(position)
         if level is not None:
             real = F.avg_pool2d(real, 2 ** (self.last - level)) if level < self.last else real
+        seen = self._augmentation(numbers.transpose(0, 1).flatten(0, 1), real.shape[-1])  # of the real ones, then of the others
         if phase == "generator":
-            fake = self.generator(latents, labels, level, fade)
+            fake = self.generator(batch.normal(self.network["latent"]), labels, level, fade)
+            self._made[batch.start, batch.stop] = fake.detach()
+            places = self._places(batch)
             with torch.no_grad():
-                ahead = self._judge(real, labels, numbers[:, 0], fade)
-            loss = relativistic(self._judge(fake, labels, numbers[:, 1], fade), ahead)
-            return {"loss": loss}
-        with torch.no_grad():
-            fake = self.generator(latents, labels, level, fade)
-        twice = None if labels is None else torch.cat([labels, labels])
-        logits, penalty = self._penalised(torch.cat([real, fake.to(real.dtype)]), twice, numbers, batch, fade)
+                ahead = self.discriminator(seen(real, places.real), labels, fade)
+            return {"loss": relativistic(self.discriminator(seen(fake, places.fake), labels, fade), ahead)}
+        logits, penalty = self._penalised(torch.cat([real, self._fake(batch, labels, real.dtype)]), labels, seen, batch, fade)
         on_real, on_fake = logits.chunk(2)
         loss = relativistic(on_real, on_fake)
         weight = cosine(position.fraction / 0.5, self.gamma, self.gamma / 10)
@@ -159,31 +185,49 @@ class StyleTask(PictureTask):
             "augment": self.strength.clone(),
         }
 
-    def _penalised(self, both: Tensor, labels: Tensor | None, numbers: Tensor, batch: Batch, fade: float) -> tuple[Tensor, Tensor]:
+    def _fake(self, batch: Batch, labels: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """The pictures that the generator made in its own phase of this step: making others would cost a tenth of the step."""
+        fake = self._made.pop((batch.start, batch.stop), None)
+        if fake is None:
+            with torch.no_grad():
+                fake = self.generator(batch.normal(self.network["latent"]), labels, *self.growth)
+        return fake.to(dtype)
+
+    def _penalised(
+        self, both: Tensor, labels: Tensor | None, seen: Augmentation, batch: Batch, fade: float
+    ) -> tuple[Tensor, Tensor]:
         """Logits [2B] of real and generated pictures, and R1 + R2, a mean over the batch.
 
         The penalty needs a second derivative, three times the work of the rest: every ``penalty_every``-th picture of a batch
         stands for all of them. Which ones depends on the place in the whole batch, so that slices of it add up to the same.
         Source of doing it less often: Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 3.1.
         """
-        share = min(self.options.penalty_every, batch.size)
-        number = -(-batch.size // share)
-        places = torch.arange(batch.start, batch.stop).repeat(2) % share
-        numbers = torch.cat([numbers[:, 0], numbers[:, 1]])
+        places = self._places(batch)
+        twice = None if labels is None else torch.cat([labels, labels])
 
         def judged(pictures: Tensor, rows: Tensor) -> Tensor:
-            return self._judge(pictures, None if labels is None else labels[rows], numbers[rows], fade)
+            logits: Tensor = self.discriminator(seen(pictures, rows), None if twice is None else twice[rows], fade)
+            return logits
 
-        chosen, others = (places == 0).nonzero()[:, 0], (places > 0).nonzero()[:, 0]
         pieces, penalty = [], torch.zeros((), device=both.device)
-        if len(chosen):
-            leaves = both[chosen].requires_grad_(True)
-            pieces.append(judged(leaves, chosen))
+        if len(places.chosen):
+            leaves = both[places.chosen].requires_grad_(True)
+            pieces.append(judged(leaves, places.chosen))
             # A slice adds its part of the mean over the chosen; the loop weighs it by its length.
-            penalty = gradient_penalty(pieces[0], leaves).sum() / number * (batch.size / len(batch))
-        if len(others):
-            pieces.append(judged(both[others], others))
-        return torch.cat(pieces)[torch.cat([chosen, others]).argsort()], penalty
+            penalty = gradient_penalty(pieces[0], leaves).sum() / places.number * (batch.size / len(batch))
+        if len(places.others):
+            pieces.append(judged(both[places.others], places.others))
+        return torch.cat(pieces)[places.back], penalty
+
+    def _places(self, batch: Batch) -> Places:
+        """Where the pictures of a slice stand among those of both kinds; the same for every step, so on the device already."""
+        key = batch.size, batch.start, batch.stop, str(batch.device)
+        if key not in self._known_places:
+            self._known_places[key] = Places.of(batch, min(self.options.penalty_every, batch.size))
+        return self._known_places[key]
+
+    def _augmentation(self, numbers: Tensor, size: int) -> Augmentation:
+        return Augmentation(numbers, self.strength, size, size, mirror=self.options.mirror)
 
     def make(self, latents: Tensor, labels: Tensor | None, grown: bool) -> Tensor:
         """Pictures [B, C, H, W] at the full resolution; while growing, and if ``grown``, smaller ones enlarged to it."""
@@ -202,11 +246,6 @@ class StyleTask(PictureTask):
     def half_life(self, position: Position) -> float:
         """A fiftieth of the plan, shorter at the beginning, so that the average does not remember the noise of the start."""
         return min(0.05 * position.seen, self.options.ema * position.total)
-
-    def _judge(self, pictures: Tensor, labels: Tensor | None, numbers: Tensor, fade: float) -> Tensor:
-        seen = augment(pictures, numbers, self.strength, mirror=self.options.mirror)
-        logits: Tensor = self.discriminator(seen, labels, fade)
-        return logits
 
     def _growth(self, position: Position) -> tuple[int | None, float]:
         """The stage in use and how far it has faded in; each resolution gets an equal part of the first 60 percent."""
