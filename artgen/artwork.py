@@ -21,6 +21,7 @@ from artgen.media import audio as audio_media
 from artgen.media import image as image_media
 from artgen.media import text as text_media
 from artgen.media import video as video_media
+from artgen.media.clips import Sound
 from artgen.media.difference import Edit, word_edits
 from artgen.recipe import Detail, Recipe, read_json
 
@@ -136,10 +137,14 @@ class Image(Artwork):
 
 @dataclass(eq=False)
 class Video(Artwork):
-    """Moving pictures: ``frames`` uint8 [T, H, W, 3] shown at ``fps`` frames a second."""
+    """Moving pictures: ``frames`` uint8 [T, H, W, 3] shown at ``fps`` frames a second.
+
+    ``audio`` is the sound that goes with them, (samples float32 [N, C], rate in Hz): MP4 and WebM alone can hold it.
+    """
 
     frames: NDArray[np.uint8]
     fps: float = 25.0
+    audio: Sound | None = None
     modality: ClassVar[str] = "video"
     endings: ClassVar[tuple[str, ...]] = (".mp4", ".webm", ".gif", ".webp")
 
@@ -149,7 +154,7 @@ class Video(Artwork):
 
     def encode(self, path: Path, text: str, mark: str) -> None:
         """Write MP4 (H.264, yuv420p), WebM, GIF or animated WebP by the ending of ``path``."""
-        video_media.encode(self.frames, self.fps, path, text, mark)
+        video_media.encode(self.frames, self.fps, path, text, mark, audio=self.audio)
 
     def portrait(self) -> Image:
         """Its middle frame."""

@@ -86,8 +86,8 @@ class HubModel(Foreign):
             raise ModelError(f"{path}: damaged ({error}); fetch or restore the file") from None
         return found if isinstance(found, dict) else {}
 
-    def choose(self, folders: Sequence[str] = ("",), *, variants: Sequence[str] = ("fp16",)) -> None:
-        """Need the weights and data files directly in each of ``folders`` ("" is the model's own).
+    def choose(self, folders: Sequence[str] = ("",), *, also: Sequence[str] = (), variants: Sequence[str] = ("fp16",)) -> None:
+        """Need the weights and data files directly in each of ``folders`` ("" is the model's own), and the files ``also``.
 
         Where every folder offers its weights in one of ``variants`` too (``model.fp16.safetensors``), those are taken: half the
         bytes, and no visible difference. ``variant`` then says which.
@@ -101,7 +101,7 @@ class HubModel(Foreign):
         self.variant = next((name for name in variants if name in common), "")
         if offered and self.variant not in common and "" not in common:
             self.variant = min(common) if common else ""
-        chosen: list[str] = [CARD] if CARD in self.files else []
+        chosen = [name for name in (CARD, *also) if name in self.files]
         for folder, found in weights.items():
             names = found.get(self.variant) or next(iter(found.values()), [])
             self._complete(folder, names)

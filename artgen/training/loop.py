@@ -25,7 +25,7 @@ from artgen.model import Model
 from artgen.training.budget import Goal, duration, minutes_allowed, parse_goal, planned_items
 from artgen.training.order import batch_indices
 from artgen.training.outcome import adopt, best_metric, finish_stage, save_trained
-from artgen.training.precision import Choice, calibrate, candidates
+from artgen.training.precision import Choice, calibrate, candidates, repeatable
 from artgen.training.processes import Processes
 from artgen.training.record import Record, time_lapse
 from artgen.training.run import STATE, Run
@@ -67,7 +67,7 @@ def fit(tasks: Task | Sequence[Task], dataset: Dataset, run: Run, progress: Prog
     metric = best_metric(run.options, stages[-1], goal if aimed == len(stages) - 1 else None)
     found = run.state()
     clock = Clock(**found[1]["clock"]) if found else Clock()
-    with _stop_on_signal() as stop:
+    with _stop_on_signal() as stop, repeatable(processes.device):
         for number, task in enumerate(stages):
             task.begin(dataset, stages[:number])
             if number < clock.stage:
@@ -192,10 +192,10 @@ class Stage:
     def _load(self, step: int) -> dict[str, Tensor]:
         start, stop = self.processes.part(self.size)
         indices = batch_indices(self.options.seed, step, self.size, len(self.dataset))[start:stop]
-        data = self.task.load(self.dataset, indices.tolist())
-        if self.processes.device.type == "cuda":
+        data = {name: self.choice.layout(tensor) for name, tensor in self.task.load(self.dataset, indices.tolist()).items()}
+        if self.processes.device.type == "cuda":  # the copy need not wait for a batch that lies pinned
             data = {name: tensor.pin_memory() for name, tensor in data.items()}
-        return {name: self.choice.layout(tensor).to(self.processes.device, non_blocking=True) for name, tensor in data.items()}
+        return {name: tensor.to(self.processes.device, non_blocking=True) for name, tensor in data.items()}
 
     def _controls(self) -> bool:
         """Agree on time, saving and signals with the other processes; True when the time is over."""
@@ -300,7 +300,7 @@ class Stage:
         tensors, values = self.stepper.state()
         facts = {
             "clock": vars(self.clock), "precision": self.choice.precision, "memory_format": self.choice.memory_format,
-            "capability": capability(), "budget": self._budget(),
+            "capability": capability(self.processes.device), "budget": self._budget(),
         }  # fmt: skip
         save_state(self.run.folder / STATE, self.clock.stage * 10**9 + self.clock.step, tensors, {**values, **facts})
 
@@ -363,7 +363,7 @@ class Stage:
             self.progress.say(sentence)
 
     def _say_differences(self, before: dict[str, Any]) -> None:
-        now = capability()
+        now = capability(self.processes.device)
         if changed := [f"{name} {before.get(name)} → {now[name]}" for name in now if before.get(name) != now[name]]:
             self._say(f"this run was started elsewhere ({', '.join(changed)}): the last bits of the weights may differ")
 

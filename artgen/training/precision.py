@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +45,29 @@ class Choice:
         """Lay out the weights of ``module`` in this memory layout."""
         for parameter in module.parameters():
             parameter.data = self.layout(parameter.data)
+
+
+@contextlib.contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Inside, a GPU takes algorithms that give the same bits every time, so that a resume can be exact; CPUs always do.
+
+    What has no such algorithm runs as it is.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product runs
+    filling = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), filling.fill_uninitialized_memory  # type: ignore[attr-defined]
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*deterministic", category=UserWarning)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        filling.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a kernel for every new tensor, and needless
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0])
+            filling.fill_uninitialized_memory = before[1]  # type: ignore[attr-defined]
 
 
 def candidates(precision: str, memory_format: str, device: torch.device) -> list[Choice]:

@@ -92,10 +92,11 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
-def capability() -> dict[str, Any]:
+def capability(device: torch.device) -> dict[str, Any]:
     """What decides the last bits on this machine; a resume elsewhere says that it may differ."""
     return {
         "torch": str(torch.__version__),
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }

@@ -145,6 +145,8 @@ class Stepper:
     def _restore_optimizer(self, phase: Phase, tensors: Mapping[str, Tensor]) -> None:
         optimizer = self.optimizers[phase.name]
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        # Fused kernels want the count of steps beside the weights, the others on the CPU.
+        beside = all(group.get("fused", True) for group in optimizer.param_groups)
         prefix = f"optimizer.{phase.name}."
         optimizer.state.clear()
         for name, tensor in tensors.items():
@@ -152,8 +154,9 @@ class Stepper:
                 index, _, key = name[len(prefix) :].partition(".")
                 parameter = parameters[int(index)]
                 # The moments lie in memory as their weights do: fused optimizers walk both in one pass.
-                value = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor.clone()
-                optimizer.state.setdefault(parameter, {})[key] = value.detach()
+                moment = key != "step" and tensor.shape == parameter.shape
+                value = torch.empty_like(parameter).copy_(tensor) if moment else tensor.to(parameter.device if beside else "cpu")
+                optimizer.state.setdefault(parameter, {})[key] = value.detach().clone()
 
     def finite(self) -> bool:
         """Whether every weight is a finite number; a state that is not must never replace a good one."""

@@ -90,7 +90,8 @@ class Batch:
         return self._cut(torch.rand(self.size, *shape, generator=self._stream()))
 
     def _cut(self, numbers: Tensor) -> Tensor:
-        return numbers[self.start : self.stop].to(self.device)
+        part = numbers[self.start : self.stop]
+        return part.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else part.to(self.device)
 
     def _stream(self) -> torch.Generator:
         if self._generator is None:

@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch.nn import functional as F
 
 import artgen
-from artgen.artwork import Video
+from artgen.artwork import Video, open_artwork
 from artgen.backends.image.gan import presets
 from artgen.backends.image.gan.backend import Gan
 from artgen.backends.image.gan.model import Discriminator, Generator, doubled
 from artgen.backends.image.gan.sample import closed_spline, padded
 from artgen.dataset import Dataset
-from artgen.errors import DatasetError, ModelError, OptionError
+from artgen.errors import DatasetError, ModelError, OptionError, UsageError
+from artgen.media import audio
 from artgen.media.prepare_image import Prepare, prepare
 from artgen.model import Model
 from artgen.nn.augment import DRAWS, augment
@@ -135,6 +137,37 @@ def test_a_walk_passes_its_pictures_and_closes(model: Model) -> None:
     assert steps[0] < 2 * max(steps[1:])  # the last frame leads to the first as any other does
     (single,) = make(model, seed=1, walk=0.4, fps=10)
     assert np.abs(single.frames[0].astype(int) - stills[0].pixels).max() <= 1
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half a second of silence, then a second and a half of loud noise."""
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, 32_000).astype(np.float32)
+    samples[:8000] = 0
+    path = tmp_path_factory.mktemp("music") / "a.wav"
+    soundfile.write(path, samples, 16_000)
+    return path
+
+
+def test_music_drives_a_walk_and_is_heard_in_it(model: Model, music: Path, tmp_path: Path) -> None:
+    (film,) = make(model, seeds=[1, 2], audio=str(music), fps=10)
+    assert film.frames.shape == (20, 32, 32, 3)
+    assert film.seeds == (1, 2)
+    steps = np.abs(np.diff(film.frames.astype(int), axis=0)).mean((1, 2, 3))
+    assert steps[:4].mean() < 0.5 * steps[6:].mean()  # slow in the silence
+    even, plain = make(model, seeds=[1, 2], audio=str(music), fps=10, reactivity=0)[0], make(model, seeds=[1, 2], walk=2, fps=10)[0]
+    assert np.array_equal(even.frames, plain.frames)
+    assert len(make(model, seed=1, audio=str(music), walk=0.5, fps=10)[0].frames) == 5
+    path = film.save(tmp_path / "a.mp4")
+    samples, rate = audio.decode(path)
+    assert rate == 16_000
+    assert np.abs(samples[9000:31_000]).mean() > 0.1
+    recipe = open_artwork(path).recipe
+    assert recipe is not None
+    assert [(item.role, item.name) for item in recipe.inputs] == [("audio", "a.wav")]
+    assert artgen.replay(path).state == "identical"
+    with pytest.raises(UsageError, match=r"\.gif has no sound; save as \.mp4 or \.webm"):
+        film.save(tmp_path / "a.gif")
 
 
 def test_a_spline_passes_its_keys_and_is_periodic() -> None:

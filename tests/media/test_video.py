@@ -256,6 +256,22 @@ def test_the_recipe_survives_a_copy_into_another_container(tmp_path: Path, befor
     assert video.read_mark(tmp_path / f"b{after}") == GENERATED
 
 
+@pytest.mark.parametrize("ending", [".mp4", ".webm"])
+def test_the_recipe_of_a_film_with_sound_survives_a_copy(tmp_path: Path, ending: str) -> None:
+    video.encode(FRAMES, 25, tmp_path / f"a{ending}", RECIPE, GENERATED, audio=sound(0.48))
+    with av.open(str(tmp_path / f"a{ending}")) as source, av.open(str(tmp_path / f"b{ending}"), "w") as copy:
+        copy.metadata.update(source.metadata)
+        streams = {stream.index: copy.add_stream_from_template(stream) for stream in source.streams}
+        assert sorted(stream.type for stream in source.streams) == ["audio", "video"]
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                copy.mux(packet)
+    assert video.read_text(tmp_path / f"b{ending}") == RECIPE
+    assert video.read_mark(tmp_path / f"b{ending}") == GENERATED
+    assert len(video.decode(tmp_path / f"b{ending}")[0]) == len(FRAMES)
+
+
 # --- what is given back of odd files
 
 

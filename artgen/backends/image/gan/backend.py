@@ -82,6 +82,16 @@ class Gan(Backend):
             Meta(gt=0, le=3600, description="Make one film that passes the pictures of all seeds.", extra={"unit": "seconds"}),
         ] = None
         fps: Annotated[float, Meta(gt=0, le=120, description="Frames a second of a walk.", extra={"unit": "frames"})] = 25.0
+        audio: Annotated[
+            str | None,
+            Meta(
+                description="Sound that drives the walk and is heard in the film; without --walk the film is as long as it.",
+                extra={"file": True},
+            ),
+        ] = None
+        reactivity: Annotated[
+            float, Meta(ge=0, le=3, description="How strongly speed and truncation of a walk follow --audio; 0: not at all.")
+        ] = 1.0
 
     Modify: ClassVar[type[Options]] = modification.Modify
     Evaluate: ClassVar[type[Options]] = evaluation.Evaluate
@@ -110,18 +120,18 @@ class Gan(Backend):
         return super().train(dataset, dataclasses.replace(run, options=settled), settled, progress)
 
     def generate(self, model: Model, seeds: Sequence[int], options: Any, progress: Progress = SILENT) -> Iterator[Artwork]:
-        """One picture a seed; with ``walk`` one film for all seeds."""
+        """One picture a seed; with ``walk`` or ``audio`` one film for all seeds."""
         from artgen.backends.image.gan.sample import Sampler
 
         sampler = Sampler.of(model, self)
-        if options.walk is not None:
+        if self.together(options):
             yield sampler.walk(seeds, options, progress)
             return
         yield from sampler.pictures(seeds, options)
 
     def together(self, options: Any) -> bool:
         """A walk is one film."""
-        return options.walk is not None
+        return options.walk is not None or options.audio is not None
 
     def modify(
         self, model: Model, artworks: Iterable[Artwork], seeds: Sequence[int], options: Any, progress: Progress = SILENT

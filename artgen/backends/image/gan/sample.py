@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from artgen.artwork import Image, Video
 from artgen.backend import Backend, Progress
 from artgen.backends.image.gan.model import Discriminator, Generator
 from artgen.errors import ModelError, OptionError
+from artgen.media import reactive
 from artgen.model import Model
 from artgen.nn.pixels import to_pixels
 from artgen.options import nearest
@@ -24,6 +26,18 @@ MICRO_BATCH = 8
 
 KEYS = 4
 """Key pictures of a walk that was given a single seed."""
+
+
+KEY_SECONDS = 4.0
+"""Seconds of music between two key pictures of a walk that was given a single seed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Keys:
+    """The points [K, S] of a walk: untruncated styles and the mean style of each one's class, or latents of the classic network."""
+
+    points: Tensor
+    means: Tensor | None
 
 
 class Sampler:
@@ -71,32 +85,54 @@ class Sampler:
                 yield Image(picture, seeds=(seed,))
 
     def walk(self, seeds: Sequence[int], options: Any, progress: Progress) -> Video:
-        """A closed walk through the pictures of all seeds; one seed gives the first of four keys."""
-        keys = self.keys(seeds, options)
-        count = max(2, round(options.walk * options.fps))
-        place = torch.arange(count, device=self.device) * (len(keys) / count)
+        """A closed walk through the pictures of all seeds; one seed gives the first of several keys.
+
+        A sound sets the pace: the walk is fast where it is loud and at onsets, and goes further from the mean where it is bright.
+        """
+        sound, curves = None, None
+        if options.audio is not None:
+            progress.start("listening")
+            sound, curves = reactive.listen(options.audio, options.fps, options.walk)
+            progress.finish()
+        count = max(2, round(options.walk * options.fps)) if curves is None else len(curves.loudness)
+        # A picture every few seconds, however long the music is.
+        keys = self.keys(seeds, options, KEYS if curves is None else max(KEYS, round(count / options.fps / KEY_SECONDS)))
+        even = np.arange(count) / count
+        place = torch.from_numpy(even if curves is None else curves.places(options.reactivity)).float() * len(keys.points)
+        truncations = (
+            np.full(count, options.truncation) if curves is None else curves.truncations(options.truncation, options.reactivity)
+        )
         progress.start("walking", count, "frames")
         frames = []
         for part in split(range(count)):
-            path = closed_spline(keys, place[list(part)])
-            frames.append(self.run_classic(path) if self.classic else self.run(path))
+            frames.append(self._passed(keys, place[list(part)].to(self.device), torch.from_numpy(truncations[list(part)])))
             progress.advance(len(part))
         progress.finish()
-        return Video(np.concatenate(frames), fps=options.fps, seeds=tuple(seeds))
+        return Video(np.concatenate(frames), fps=options.fps, seeds=tuple(seeds), audio=sound)
 
-    def keys(self, seeds: Sequence[int], options: Any) -> Tensor:
-        """The points [K, S] a walk passes: styles, or for the classic network latents."""
+    def keys(self, seeds: Sequence[int], options: Any, count: int = KEYS) -> Keys:
+        """The points a walk passes; a single seed gives ``count`` of them."""
         label = self.label(options.class_)
         if len(seeds) == 1:
-            draws = [self._draw_one(seeds[0], label, number) for number in range(KEYS)]
+            draws = [self._draw_one(seeds[0], label, number) for number in range(count)]
         else:
             draws = [self._draw_one(seed, label) for seed in seeds]
         latents = torch.stack([latent for latent, _ in draws]).to(self.device)
         if self.classic:
-            return latents
+            return Keys(latents, None)
         labels = torch.tensor([number for _, number in draws], device=self.device) if self.counts else None
-        return torch.cat([self.styles(latents[list(p)], None if labels is None else labels[list(p)], options.truncation)
-                          for p in split(range(len(latents)))])  # fmt: skip
+        parts = [list(part) for part in split(range(len(latents)))]
+        styles = [self.styles(latents[part], None if labels is None else labels[part], 1.0) for part in parts]
+        means = torch.stack([self.mean(None if labels is None else int(labels[number])) for number in range(len(latents))])
+        return Keys(torch.cat(styles), means)
+
+    def _passed(self, keys: Keys, place: Tensor, truncations: Tensor) -> NDArray[np.uint8]:
+        """The pictures at ``place`` [B] of a walk, each of its own truncation [B]."""
+        point = closed_spline(keys.points, place)
+        if keys.means is None:
+            return self.run_classic(point)
+        mean = closed_spline(keys.means, place)
+        return self.run(mean + truncations.to(point)[:, None] * (point - mean))
 
     def draw(self, seeds: Sequence[int], label: int | None) -> tuple[Tensor, Tensor | None]:
         """The latents [B, Z] of ``seeds`` and, for a class-conditional model, labels [B]."""

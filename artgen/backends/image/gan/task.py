@@ -21,6 +21,7 @@ from artgen.metrics.quick import Reference
 from artgen.nn.adversarial import cross_entropy, gradient_penalty, relativistic
 from artgen.nn.augment import DRAWS, Augmentation
 from artgen.nn.pixels import to_pixels, to_signal
+from artgen.training.adam import Adam
 from artgen.training.schedule import cosine, warm_up
 from artgen.training.task import Batch, Phase, Position, Task
 
@@ -317,15 +318,11 @@ def schedule(at: Position, rate: float) -> float:
     return cosine(at.fraction, rate, rate / 10) * warm_up(at.seen, 1000)
 
 
-def adam(parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+def adam(parameters: Sequence[nn.Parameter]) -> Adam:
     """Adam without a first moment, which would push a moving opponent's gradient along after it has turned."""
-    return torch.optim.Adam(parameters, betas=(0.0, 0.99), eps=1e-8, fused=_fused(parameters))
+    return Adam([{"params": parameters}], betas=(0.0, 0.99))
 
 
 def classic_adam(parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
     """Adam as the classic recipe has it, with the framework's default implementation."""
     return torch.optim.Adam(parameters, betas=(0.5, 0.999))
-
-
-def _fused(parameters: Sequence[nn.Parameter]) -> bool:
-    return parameters[0].device.type in ("cpu", "cuda")

@@ -1,0 +1,1 @@
+"""The pipelines of diffusers as backends of artgen."""
