@@ -15,6 +15,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of libraries, at their first import
     import tiny
+    import tiny_moving
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     def folder(name: str) -> Path:
         if not (place / name).exists():
             with borrowed():
-                tiny.saved(tiny.ALL[name](), place / name)
+                tiny.saved({**tiny.PICTURES, **tiny_moving.MOVING}[name](), place / name)
         return place / name
 
     return folder

@@ -178,9 +178,6 @@ PICTURES = {
 }  # fmt: skip
 
 
-ALL = {**PICTURES}
-
-
 def saved(pipeline: Any, folder: Path, licence: str = "creativeml-openrail-m") -> Path:
     """``pipeline`` as its authors would publish it: safetensors, JSON and a card."""
     pipeline.save_pretrained(folder, safe_serialization=True)

@@ -62,6 +62,11 @@ def called(pipeline: Any, name: str, seed: int, progress: Progress, values: Mapp
         del pipeline.progress_bar
 
 
+def prompts(prompt: str | None, file: str | None) -> list[str | None]:
+    """The prompts of ``--prompts``, else the one of ``--prompt``."""
+    return list(lines(file)) if file else [prompt]
+
+
 def lines(path: str) -> list[str]:
     """The prompts in a file, one a line; empty lines and those that begin with # are passed over.
 
@@ -71,10 +76,10 @@ def lines(path: str) -> list[str]:
     from artgen.media import text
 
     found = [line.strip() for line in text.decode(Path(path)).splitlines()]
-    prompts = [line for line in found if line and not line.startswith("#")]
-    if not prompts:
+    kept = [line for line in found if line and not line.startswith("#")]
+    if not kept:
         raise SourceError(f"--prompts {path}: no prompts in it; write one a line")
-    return prompts
+    return kept
 
 
 def finite(values: Any, name: str) -> Any:

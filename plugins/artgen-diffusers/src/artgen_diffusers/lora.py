@@ -72,9 +72,7 @@ class LoraTask(Task):
         kind = type(pipeline).__name__
         self.network = {"kind": "lora", "base": base.place, "base_path": str(base.folder), "class": kind, "rank": options.rank}
         rate = options.learning_rate or LEARNING_RATE
-        self.phases = (
-            Phase("lora", list(self.lora.parameters()), _adamw, lambda at: rate * warm_up(at.seen, WARM_UP)),
-        )
+        self.phases = (Phase("lora", list(self.lora.parameters()), _adamw, lambda at: rate * warm_up(at.seen, WARM_UP)),)
 
     def load(self, dataset: Dataset, indices: Sequence[int]) -> dict[str, Tensor]:
         """Pictures as signals [b, 3, H, W], and their numbers [b], by which the captions are found."""

@@ -101,6 +101,69 @@ class Modify(Prompted, frozen=True, kw_only=True):
     ] = None  # fmt: skip
 
 
+class GenerateVideo(Prompted, frozen=True, kw_only=True):
+    """Options of ``artgen video generate``."""
+
+    prompts: Annotated[
+        str | None, Meta(description="File of prompts, one a line: works for each of them.", extra={"file": True})
+    ] = None
+    image: Annotated[str | None, Meta(description="Picture that the clip begins with.", extra={"file": True})] = None
+    frames: Annotated[
+        int | None, Meta(ge=1, le=4096, description="Length; the pipeline's own when not given.", extra={"unit": "frames"})
+    ] = None
+    fps: Annotated[
+        float | None,
+        Meta(
+            gt=0, le=120, description="Frames a second; what the pipeline was trained at when not given.", extra={"unit": "frames"}
+        ),
+    ] = None
+    width: Annotated[int | None, Meta(ge=8, le=8192, description="Width; the pipeline's own when not given.", extra=Pixels)] = None
+    height: Annotated[int | None, Meta(ge=8, le=8192, description="Height; the pipeline's own when not given.", extra=Pixels)] = (
+        None
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.prompt is not None and self.prompts is not None:
+            raise OptionError("--prompt and --prompts both say what to make; give one of them")
+
+
+class ModifyVideo(Prompted, frozen=True, kw_only=True):
+    """Options of ``artgen video modify``."""
+
+    strength: Annotated[
+        float | None, Meta(gt=0, le=1, description="How much may change: 1 keeps nothing; the pipeline's own when not given.")
+    ] = None
+    resolution: Annotated[
+        int | None,
+        Meta(
+            ge=32, le=8192, extra=Pixels,
+            description="Work at about as many pixels as a square of this edge; unset: what the pipeline was trained at.",
+        ),
+    ] = None  # fmt: skip
+
+
+class GenerateAudio(Prompted, frozen=True, kw_only=True):
+    """Options of ``artgen audio generate``."""
+
+    prompts: Annotated[
+        str | None, Meta(description="File of prompts, one a line: works for each of them.", extra={"file": True})
+    ] = None
+    seconds: Annotated[
+        float | None, Meta(gt=0, le=3600, description="Length; the pipeline's own when not given.", extra={"unit": "seconds"})
+    ] = None
+    lyrics: Annotated[str | None, Meta(description="Words to sing, for pipelines that sing.")] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.prompt is not None and self.prompts is not None:
+            raise OptionError("--prompt and --prompts both say what to make; give one of them")
+
+
+class ModifyAudio(Prompted, frozen=True, kw_only=True):
+    """Options of ``artgen audio modify``."""
+
+
 class Train(TrainOptions, frozen=True, kw_only=True):
     """Options of ``artgen image train``: a LoRA for --model, or without it a small DDPM from scratch."""
 

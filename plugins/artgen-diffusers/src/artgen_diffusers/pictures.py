@@ -32,10 +32,9 @@ def generate(model: Model, seeds: Sequence[int], options: Generate, progress: Pr
         OptionError: the pipeline does not know an option.
     """
     pipeline = loaded(model, options, progress, "generate", _for_words)
-    prompts: list[str | None] = list(calls.lines(options.prompts)) if options.prompts else [options.prompt]
     edges = {"width": ("--width", options.width), "height": ("--height", options.height)}
     _require_multiple(pipeline, {flag: value for flag, value in edges.values() if value})
-    for prompt in prompts:
+    for prompt in calls.prompts(options.prompt, options.prompts):
         values = calls.arguments(pipeline, options, prompt, **edges, clip_skip=("--clip-skip", options.clip_skip))
         values |= _without_bins(pipeline)
         for seed in seeds:
@@ -125,7 +124,7 @@ def _for_pictures(pipeline: Any) -> Any:
     _require_pictures(pipeline)
     if "image" in parameters(pipeline) and "mask_image" not in parameters(pipeline):
         return pipeline
-    if type(pipeline).__name__ in ("DDPMPipeline", "DDIMPipeline"):
+    if type(pipeline).__name__ in ("DDPMPipeline", "DDIMPipeline", "Painting"):
         from artgen_diffusers.scratch import Repainting
 
         return Repainting(unet=pipeline.unet, scheduler=pipeline.scheduler)
