@@ -90,7 +90,8 @@ def test_links_and_named_files_exist(page: Path) -> None:
 
 def test_files_and_classes_that_the_explanation_names_exist() -> None:
     text = (DOCS / "image-gan.md").read_text(encoding="utf-8")
-    code = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "artgen" / "backends" / "image" / "gan").glob("*.py")}
+    places = (ROOT / "artgen" / "nn", ROOT / "artgen" / "backends" / "image" / "gan")
+    code = {path.name: path.read_text(encoding="utf-8") for place in places for path in place.glob("*.py")}
     found = re.findall(r"\(`(\w+\.py)`: `(\w+)`\)", text)
     assert ("model.py", "Generator") in found
     assert [pair for pair in found if f"class {pair[1]}" not in code[pair[0]]] == []

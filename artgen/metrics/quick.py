@@ -58,15 +58,19 @@ class RandomNetwork(nn.Module):
 class Reference:
     """What samples are compared with: a fixed random choice of up to ``items`` real pictures, in the forms the measures need.
 
+    With ``images`` [N, H, W, 3] it is these instead (frames of clips).
     Each form is made when its measure is first asked for. ``fd`` trains the dataset's extractor if it has none yet;
     ``fd_rnd`` (Fréchet distance in the features of three fixed random networks, their mean) needs no training.
     """
 
     def __init__(
-        self, dataset: Dataset, *, items: int = 2000, seed: int = 0, extractor: Extractor | None = None, progress: Progress = SILENT
-    ) -> None:
-        rows = choose(len(dataset), items, seed)  # not sorted: the first of them are a fair choice too, and SWD takes the first
-        self.images: Pixels = checked(np.asarray(dataset.array("images")[rows]))
+        self, dataset: Dataset, *, items: int = 2000, seed: int = 0, extractor: Extractor | None = None,
+        progress: Progress = SILENT, images: Pixels | None = None,
+    ) -> None:  # fmt: skip
+        if images is None:
+            rows = choose(len(dataset), items, seed)  # not sorted: the first of them are a fair choice too, and SWD takes the first
+            images = np.asarray(dataset.array("images")[rows])
+        self.images: Pixels = checked(images)
         self.seed = seed
         self._dataset, self._progress = dataset, progress
         self._extractor = extractor

@@ -12,22 +12,37 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# B batch, C channels, H height, W width
+# B batch, C channels, T frames, H height, W width
 
 DRAWS = 14
+CLIP_DRAWS = DRAWS + 8
+"""Of them the last 8 are about time."""
 
 
 def augment(images: Tensor, numbers: Tensor, strength: Tensor, *, mirror: bool = True) -> Tensor:
     """Shift, scale, mirror, recolour and cut out parts of pictures, each with probability ``strength``.
 
-    Shapes: images [B, C, H, W] in -1..1, numbers uniform [B, DRAWS] -> [B, C, H, W].
+    Shapes: images [B, C, H, W] in -1..1, numbers uniform [B, DRAWS] -> [B, C, H, W]. Clips have frames before height and width.
     ``strength`` is a tensor of one element in 0..1.
     """
     return Augmentation(numbers, strength, *images.shape[-2:], mirror=mirror)(images)
 
 
+def augment_clips(clips: Tensor, numbers: Tensor, strength: Tensor, *, mirror: bool = True, reverse: bool = True) -> Tensor:
+    """:func:`augment` with one draw for all frames of a clip, and changes of its time.
+
+    In time a clip is reversed, begins earlier or later, runs faster or slower (its first and last frame stand as long as
+    nothing else is there), and loses a frame (the one before stands instead); all of it is one matrix product along time.
+    Shapes: clips [B, C, T, H, W] in -1..1, numbers uniform [B, CLIP_DRAWS] -> [B, C, T, H, W].
+    """
+    return ClipAugmentation(numbers, strength, *clips.shape[-3:], mirror=mirror, reverse=reverse)(clips)
+
+
 class Augmentation:
-    """What :func:`augment` does to each of B pictures of one size, worked out once for all that look through it."""
+    """What :func:`augment` does to each of B pictures of one size, worked out once for all that look through it.
+
+    It changes all frames of a clip [b, C, T, H, W] alike.
+    """
 
     def __init__(self, numbers: Tensor, strength: Tensor, height: int, width: int, *, mirror: bool = True) -> None:
         self.rows, self.columns = _geometry(numbers[:, :7], strength, height, width, mirror)
@@ -40,8 +55,43 @@ class Augmentation:
         if places is not None:
             rows, columns, colours, holes = rows[places], columns[places], colours[places], holes[places]
         dtype = images.dtype
-        images = torch.einsum("byh,bchw,bxw->bcyx", rows.to(dtype), images, columns.to(dtype))
-        return _recoloured(images, colours.to(images.dtype)).masked_fill(holes, 0.0)
+        flat = images.flatten(1, -3)  # the frames of a clip beside each other
+        moved = torch.einsum("byh,bchw,bxw->bcyx", rows.to(dtype), flat, columns.to(dtype)).reshape(images.shape)
+        holes = holes if images.ndim == 4 else holes[:, :, None]
+        return _recoloured(moved, colours.to(moved.dtype)).masked_fill(holes, 0.0)
+
+
+class ClipAugmentation(Augmentation):
+    """What :func:`augment_clips` does to each of B clips of one size."""
+
+    def __init__(
+        self, numbers: Tensor, strength: Tensor, frames: int, height: int, width: int, *, mirror: bool = True, reverse: bool = True
+    ) -> None:
+        super().__init__(numbers[:, :DRAWS], strength, height, width, mirror=mirror)
+        self.times = _times(frames, numbers[:, DRAWS:], strength, reverse)
+
+    def __call__(self, images: Tensor, places: Tensor | None = None) -> Tensor:
+        """Clips [b, C, T, H, W] as they are seen; ``places`` [b] says which of the B they are, all when not given."""
+        times = (self.times if places is None else self.times[places]).to(images.dtype)
+        moved = torch.einsum("bst,bctn->bcsn", times, images.flatten(3)).reshape(images.shape)
+        return super().__call__(moved, places)
+
+
+def _times(frames: int, u: Tensor, strength: Tensor, reverse: bool) -> Tensor:
+    """Matrices [B, T, T] that read a clip at other times."""
+    place = torch.arange(frames, device=u.device, dtype=torch.float32)
+    start = torch.round((u[:, 0] * 2 - 1) * 0.25 * frames) * (u[:, 1] < strength * 0.5)
+    stride = torch.exp2((u[:, 2] * 2 - 1) * (u[:, 3] < strength * 0.5))  # 0.5 to 2
+    centre = (frames - 1) / 2
+    source = (place - centre) * stride[:, None] + centre + start[:, None]  # [B, T]
+    if reverse:
+        source = torch.where(u[:, 4:5] < strength * 0.5, frames - 1 - source, source)
+    source = source.clamp(0, frames - 1)
+    # A dropped frame shows what the one before it shows.
+    lost = 1 + (u[:, 5:6] * (frames - 1)).floor()
+    here = (place == lost) & (u[:, 6:7] < strength * 0.5)
+    source = torch.where(here, source.roll(1, 1), source)
+    return (1 - (source[:, :, None] - place).abs()).clamp_min(0)
 
 
 def _geometry(u: Tensor, strength: Tensor, height: int, width: int, mirror: bool) -> tuple[Tensor, Tensor]:
@@ -74,10 +124,10 @@ def _colours(u: Tensor, strength: Tensor) -> Tensor:
 
 def _recoloured(images: Tensor, amounts: Tensor) -> Tensor:
     """Brightness moves all pixels, saturation pulls them from their grey, contrast from the mean; as one product and one sum."""
-    brighter, colourful, contrast = amounts[:, :, None, None, None].unbind(1)
+    brighter, colourful, contrast = amounts.reshape(*amounts.shape, *[1] * (images.ndim - 1)).unbind(1)
     brighter, contrast = brighter * 0.5, contrast * 0.5
     grey = images.mean(1, keepdim=True)
-    mean = grey.mean((2, 3), keepdim=True)
+    mean = grey.mean(tuple(range(2, images.ndim)), keepdim=True)
     if images.shape[1] != 3:
         colourful = torch.zeros_like(colourful)
     factor = (1 + contrast) * (1 + colourful)

@@ -17,3 +17,15 @@ def to_pixels(signal: Tensor) -> NDArray[np.uint8]:
     """A signal [B, C, H, W] as pixels uint8 [B, H, W, C]; values outside -1..1 are cut off."""
     scaled = signal.detach().float().add(1.0).mul(127.5).round().clamp(0, 255)
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).cpu().contiguous().numpy()
+
+
+def clip_pixels(clips: Tensor) -> NDArray[np.uint8]:
+    """Clips [B, C, T, H, W] as pixels uint8 [B, T, H, W, C], as :func:`to_pixels` does with pictures."""
+    frames = clips.transpose(1, 2)  # [B, T, C, H, W]
+    pixels = to_pixels(frames.flatten(0, 1))
+    return pixels.reshape(*frames.shape[:2], *pixels.shape[1:])
+
+
+def clip_signal(clips: Tensor) -> Tensor:
+    """Clips of bytes as a signal float32 in -1..1, their shape as it is."""
+    return clips.to(torch.float32).div_(127.5).sub_(1.0)

@@ -20,10 +20,10 @@ _SMALL = 1e-6
 def styled(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
     """``leaky_relu(pixel_norm(x) * (1 + gain) + shift)``; it can be differentiated once.
 
-    Shapes: x [B, C, ...], gain and shift [B, C] -> [B, C, ...]. Pixel norm divides every place by the root of its mean square over
-    the channels. Source: Karras et al. 2018, "Progressive Growing of GANs", section 4.2.
+    Shapes: x [B, C, ...], gain and shift [B, C], or of clips [B, C, T] -> [B, C, ...]. Pixel norm divides every place by the root
+    of its mean square over the channels. Source: Karras et al. 2018, "Progressive Growing of GANs", section 4.2.
     """
-    places = (..., *(None,) * (x.ndim - 2))
+    places = (..., *(None,) * (x.ndim - gain.ndim))
     result: Tensor = _Styled.apply(x, gain[places].to(x.dtype), shift[places].to(x.dtype))  # type: ignore[no-untyped-call]
     return result
 
@@ -44,7 +44,7 @@ class _Styled(torch.autograd.Function):
     def backward(ctx: FunctionCtx, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         normed, scale, gain, result = ctx.saved_tensors  # type: ignore[attr-defined]
         slope = torch.ops.aten.leaky_relu_backward(slope, result, SLOPE, True)
-        places = tuple(range(2, slope.ndim))
+        places = tuple(place for place in range(2, slope.ndim) if gain.shape[place] == 1)
         weighed = slope * normed
         along = (weighed * (gain + 1)).mean(1, keepdim=True)
         down = torch.addcmul(slope * (gain + 1), normed, along, value=-1).mul_(scale)

@@ -17,7 +17,7 @@ import artgen
 from artgen.artwork import Video, open_artwork
 from artgen.backends.image.gan import presets
 from artgen.backends.image.gan.backend import Gan
-from artgen.backends.image.gan.model import Discriminator, Generator, doubled
+from artgen.backends.image.gan.model import Generator
 from artgen.backends.image.gan.sample import closed_spline, padded
 from artgen.dataset import Dataset
 from artgen.errors import DatasetError, ModelError, OptionError, UsageError
@@ -25,6 +25,8 @@ from artgen.media import audio
 from artgen.media.prepare_image import Prepare, prepare
 from artgen.model import Model
 from artgen.nn.augment import DRAWS, augment
+from artgen.nn.convolution import doubled
+from artgen.nn.critic import Discriminator
 from artgen.training.task import Batch, Position
 
 TINY: dict[str, Any] = {

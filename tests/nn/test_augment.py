@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from artgen.nn.adversarial import cross_entropy, gradient_penalty, relativistic
-from artgen.nn.augment import DRAWS, augment
+from artgen.nn.augment import CLIP_DRAWS, DRAWS, augment, augment_clips
 from artgen.nn.mapping import Mapping, unit
 from artgen.nn.pixels import to_pixels, to_signal
 
@@ -120,3 +120,51 @@ def test_styles_have_unit_size_and_depend_on_the_class() -> None:
     with pytest.raises(ValueError, match="needs labels"):
         mapping(latents)
     assert unit(torch.zeros(1, 4)).isfinite().all()
+
+
+def clip_draws(count: int, **chosen: float) -> torch.Tensor:
+    numbers = torch.full((count, CLIP_DRAWS), 0.999)
+    for name, value in chosen.items():
+        numbers[:, int(name[1:])] = value
+    return numbers
+
+
+def clip() -> torch.Tensor:
+    return torch.rand(2, 3, 6, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def test_all_frames_of_a_clip_are_changed_alike() -> None:
+    still = clip()[:, :, :1].expand(-1, -1, 6, -1, -1)
+    numbers = torch.rand(2, CLIP_DRAWS, generator=torch.Generator().manual_seed(5))
+    changed = augment_clips(still, numbers, torch.tensor(1.0))
+    torch.testing.assert_close(changed, changed[:, :, :1].expand_as(changed), rtol=0, atol=1e-5)
+    torch.testing.assert_close(changed[:, :, 0], augment(still[:, :, 0], numbers[:, :DRAWS], torch.tensor(1.0)), rtol=0, atol=1e-5)
+    assert (changed - still).abs().mean() > 0.05
+
+
+def test_a_clip_left_alone_is_the_same() -> None:
+    torch.testing.assert_close(augment_clips(clip(), clip_draws(2), torch.tensor(0.5)), clip(), rtol=0, atol=1e-6)
+
+
+def test_time_runs_backwards_and_that_can_be_switched_off() -> None:
+    numbers = clip_draws(2, u18=0.0)
+    torch.testing.assert_close(augment_clips(clip(), numbers, torch.tensor(0.5)), clip().flip(2), rtol=0, atol=1e-6)
+    torch.testing.assert_close(augment_clips(clip(), numbers, torch.tensor(0.5), reverse=False), clip(), rtol=0, atol=1e-6)
+
+
+def test_a_clip_begins_later_and_its_last_frame_stands() -> None:
+    later = augment_clips(clip(), clip_draws(2, u14=0.9, u15=0.0), torch.tensor(0.5))
+    torch.testing.assert_close(later[:, :, :5], clip()[:, :, 1:], rtol=0, atol=1e-6)
+    torch.testing.assert_close(later[:, :, 5], clip()[:, :, 5], rtol=0, atol=1e-6)
+
+
+def test_a_clip_runs_at_half_speed_about_its_middle() -> None:
+    slow = augment_clips(clip(), clip_draws(2, u16=0.0, u17=0.0), torch.tensor(0.5))
+    between = clip()[:, :, 2] * 0.25 + clip()[:, :, 3] * 0.75
+    torch.testing.assert_close(slow[:, :, 3], between, rtol=0, atol=1e-6)
+
+
+def test_a_lost_frame_shows_the_one_before() -> None:
+    lost = augment_clips(clip(), clip_draws(2, u19=0.5, u20=0.0), torch.tensor(0.5))
+    torch.testing.assert_close(lost[:, :, 3], clip()[:, :, 2], rtol=0, atol=1e-6)
+    torch.testing.assert_close(lost[:, :, 4:], clip()[:, :, 4:], rtol=0, atol=1e-6)

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from artgen.backends.image.gan.model import ClassicDiscriminator, ClassicGenerator, Discriminator, Generator
+from artgen.backends.image.gan.model import ClassicDiscriminator, ClassicGenerator, Generator
+from artgen.nn.critic import Discriminator
 
 
 def build(config: dict[str, Any]) -> nn.ModuleDict:

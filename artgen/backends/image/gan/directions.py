@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from artgen.backends.image.gan.manifold import Manifold
-from artgen.backends.image.gan.model import Generator, StyledConv
+from artgen.backends.image.gan.model import Generator
+from artgen.nn.convolution import StyledConv
 
 Method = Literal["sefa", "pca"]
 

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from artgen.artwork import Image, Video
 from artgen.backend import Backend, Progress
-from artgen.backends.image.gan.model import Discriminator, Generator
+from artgen.backends.image.gan.model import Generator
 from artgen.errors import ModelError, OptionError
 from artgen.media import reactive
 from artgen.model import Model
+from artgen.nn.critic import Discriminator
 from artgen.nn.pixels import to_pixels
 from artgen.options import nearest
 from artgen.training.precision import Choice

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from artgen.artwork import Image, grid
@@ -18,11 +17,11 @@ from artgen.backends.image.gan import presets
 from artgen.backends.image.gan.build import build
 from artgen.errors import DatasetError, OptionError
 from artgen.metrics.quick import Reference
-from artgen.nn.adversarial import cross_entropy, gradient_penalty, relativistic
+from artgen.nn.adversarial import cross_entropy, relativistic
 from artgen.nn.augment import DRAWS, Augmentation
 from artgen.nn.pixels import to_pixels, to_signal
-from artgen.training.adam import Adam
-from artgen.training.schedule import cosine, warm_up
+from artgen.training.adversarial import Places, adam, adapt, classic_adam, penalised, schedule
+from artgen.training.schedule import cosine
 from artgen.training.task import Batch, Phase, Position, Task
 
 if TYPE_CHECKING:
@@ -100,30 +99,6 @@ class PictureTask(Task):
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
-@dataclass(frozen=True)
-class Places:
-    """Rows of a slice's real and generated pictures, 2 b in all: of each kind, and of those that the penalty is taken from.
-
-    ``back`` puts what was worked out for ``chosen``, then ``others`` in order; ``number`` of the whole batch are chosen.
-    """
-
-    real: Tensor
-    fake: Tensor
-    chosen: Tensor
-    others: Tensor
-    back: Tensor
-    number: int
-
-    @classmethod
-    def of(cls, batch: Batch, every: int) -> Places:
-        """Every ``every``-th picture of the whole batch is chosen."""
-        kinds = torch.arange(2 * len(batch)).chunk(2)
-        turn = torch.arange(batch.start, batch.stop).repeat(2) % every
-        split = (turn == 0).nonzero()[:, 0], (turn > 0).nonzero()[:, 0]
-        real, fake, chosen, others, back = (rows.to(batch.device) for rows in (*kinds, *split, torch.cat(split).argsort()))
-        return cls(real, fake, chosen, others, back, -(-batch.size // every))
-
-
 class StyleTask(PictureTask):
     """Relativistic adversarial training with R1 and R2 of a style-modulated generator.
 
@@ -157,7 +132,6 @@ class StyleTask(PictureTask):
             Phase("discriminator", list(self.discriminator.parameters()), adam, lambda at: schedule(at, rate)),
         )
         self._made: dict[tuple[int, int], Tensor] = {}
-        self._known_places: dict[tuple[int, int, int, str], Places] = {}
 
     def forward(self, phase: str, batch: Batch, position: Position) -> dict[str, Tensor]:
         """The relativistic loss of a phase; for the discriminator with the penalties on real and generated pictures."""
@@ -197,35 +171,17 @@ class StyleTask(PictureTask):
     def _penalised(
         self, both: Tensor, labels: Tensor | None, seen: Augmentation, batch: Batch, fade: float
     ) -> tuple[Tensor, Tensor]:
-        """Logits [2B] of real and generated pictures, and R1 + R2, a mean over the batch.
-
-        The penalty needs a second derivative, three times the work of the rest: every ``penalty_every``-th picture of a batch
-        stands for all of them. Which ones depends on the place in the whole batch, so that slices of it add up to the same.
-        Source of doing it less often: Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 3.1.
-        """
-        places = self._places(batch)
+        """Logits [2B] of real and generated pictures, and R1 + R2, a mean over the batch."""
         twice = None if labels is None else torch.cat([labels, labels])
 
-        def judged(pictures: Tensor, rows: Tensor) -> Tensor:
+        def judge(pictures: Tensor, rows: Tensor) -> Tensor:
             logits: Tensor = self.discriminator(seen(pictures, rows), None if twice is None else twice[rows], fade)
             return logits
 
-        pieces, penalty = [], torch.zeros((), device=both.device)
-        if len(places.chosen):
-            leaves = both[places.chosen].requires_grad_(True)
-            pieces.append(judged(leaves, places.chosen))
-            # A slice adds its part of the mean over the chosen; the loop weighs it by its length.
-            penalty = gradient_penalty(pieces[0], leaves).sum() / places.number * (batch.size / len(batch))
-        if len(places.others):
-            pieces.append(judged(both[places.others], places.others))
-        return torch.cat(pieces)[places.back], penalty
+        return penalised(judge, both, self._places(batch), batch)
 
     def _places(self, batch: Batch) -> Places:
-        """Where the pictures of a slice stand among those of both kinds; the same for every step, so on the device already."""
-        key = batch.size, batch.start, batch.stop, str(batch.device)
-        if key not in self._known_places:
-            self._known_places[key] = Places.of(batch, min(self.options.penalty_every, batch.size))
-        return self._known_places[key]
+        return Places.of(batch, self.options.penalty_every)
 
     def _augmentation(self, numbers: Tensor, size: int) -> Augmentation:
         return Augmentation(numbers, self.strength, size, size, mirror=self.options.mirror)
@@ -236,13 +192,9 @@ class StyleTask(PictureTask):
         return F.interpolate(made, size=self.network["resolution"], mode="nearest")
 
     def after(self, phase: str, numbers: dict[str, Tensor], position: Position, size: int) -> None:
-        """Strengthen the augmentation while the discriminator is too sure of itself, weaken it while it is not.
-
-        Source: Karras et al. 2020 (ADA), section 3.1; here the sign is that of the relativistic pair.
-        """
+        """Adapt the strength of the augmentation."""
         if phase == "discriminator" and self.adaptive:
-            sure = torch.sign(numbers["ahead"] - self.options.augment_target)
-            self.strength.add_(sure * size / max(20_000, position.total / 4)).clamp_(self.least, 0.8)
+            adapt(self.strength, numbers["ahead"], self.options.augment_target, self.least, size, position)
 
     def half_life(self, position: Position) -> float:
         """A fiftieth of the plan, shorter at the beginning, so that the average does not remember the noise of the start."""
@@ -311,18 +263,3 @@ def resolution_of(dataset: Dataset) -> int:
             f"{dataset.folder}: pictures of {width}x{height}; gan learns {allowed}: prepare them with --resolution 64"
         )
     return int(height)
-
-
-def schedule(at: Position, rate: float) -> float:
-    """The learning rate: a short warm-up, then a cosine to a tenth."""
-    return cosine(at.fraction, rate, rate / 10) * warm_up(at.seen, 1000)
-
-
-def adam(parameters: Sequence[nn.Parameter]) -> Adam:
-    """Adam without a first moment, which would push a moving opponent's gradient along after it has turned."""
-    return Adam([{"params": parameters}], betas=(0.0, 0.99))
-
-
-def classic_adam(parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-    """Adam as the classic recipe has it, with the framework's default implementation."""
-    return torch.optim.Adam(parameters, betas=(0.5, 0.999))

@@ -1,17 +1,23 @@
-"""``video.gan3d``: a generative adversarial network of short clips."""
+"""``video.gan3d``: a generative adversarial network of short clips, from minutes on a laptop to hours on GPUs."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from artgen.backend import SILENT, Backend, Progress
+from artgen.backend import SILENT, Backend, Progress, TrainOptions
 from artgen.media import prepare_video
-from artgen.options import Options
+from artgen.options import Meta, Options
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from artgen.dataset import Dataset
+    from artgen.model import Model
+    from artgen.training.run import Run
+    from artgen.training.task import Task
 
 
 class Gan3d(Backend):
@@ -24,6 +30,63 @@ class Gan3d(Backend):
 
     Prepare: ClassVar[type[Options]] = prepare_video.Prepare
 
+    class Train(TrainOptions):
+        """Options of ``train``."""
+
+        batch_size: Annotated[
+            int, Meta(ge=0, le=65536, description="Clips per step, over all processes; 0: by preset.", extra={"unit": "items"})
+        ] = 0
+        preset: Annotated[
+            Literal["sketch", "standard", "large"],
+            Meta(description="Size of the networks: sketch for an hour on a CPU, standard for more, large for GPUs."),
+        ] = "sketch"
+        architecture: Annotated[
+            Literal["style", "vgan"], Meta(description="style is the modern network; vgan the plain 3D-GAN of 2016.")
+        ] = "style"
+        classes: Annotated[bool, Meta(description="Learn the classes of the data, so that generate can be asked for one.")] = True
+        background: Annotated[
+            bool, Meta(description="Learn a still background behind what moves, for clips of a camera that stands.")
+        ] = False
+        mirror: Annotated[bool, Meta(description="Learn from mirrored clips too; switch off for lettering.")] = True
+        reverse: Annotated[
+            bool, Meta(description="Learn from clips that run backwards too; switch off where that looks wrong.")
+        ] = True
+        augment: Annotated[float | None, Meta(ge=0, le=1, description="Strength of the augmentation; adaptive when not given.")] = (
+            None
+        )
+        augment_target: Annotated[
+            float, Meta(ge=0.5, le=1, description="Share of pairs told apart above which adaptive augmentation grows.")
+        ] = 0.75
+        learning_rate: Annotated[
+            float | None, Meta(gt=0, le=1, description="Learning rate at the start; by preset when not given.")
+        ] = None
+        gamma: Annotated[
+            float | None, Meta(ge=0, description="Weight of the gradient penalties at the start; by size when not given.")
+        ] = None
+        penalty_every: Annotated[
+            int, Meta(ge=1, le=64, description="The gradient penalties are taken from every so many-th clip; 1 takes all.")
+        ] = 4
+        ema: Annotated[float, Meta(ge=0, le=1, description="Half-life of the averaged weights, as a share of the run.")] = 0.02
+
     def prepare(self, sources: Sequence[str | Path], folder: Path, options: Any, progress: Progress = SILENT) -> Dataset:
         """Cut films into a dataset of clips that every video backend can train on."""
         return prepare_video.prepare(sources, folder, options, progress)
+
+    def build(self, config: dict[str, Any]) -> nn.Module:
+        """Generator and discriminators, as :mod:`.build` makes them."""
+        from artgen.backends.video.gan3d.build import build
+
+        return build(config)
+
+    def task(self, dataset: Dataset, options: Any) -> Task:
+        """Adversarial training of the architecture that is asked for."""
+        from artgen.backends.video.gan3d.task import make_task
+
+        return make_task(dataset, options)
+
+    def train(self, dataset: Dataset, run: Run, options: Any, progress: Progress = SILENT) -> Model:
+        """In the shared loop, with the batch that the preset asks for."""
+        from artgen.backends.video.gan3d import presets
+
+        settled = options.replace(batch_size=options.batch_size or presets.batch(options.architecture, options.preset))
+        return super().train(dataset, dataclasses.replace(run, options=settled), settled, progress)

@@ -111,7 +111,7 @@ class CriticReader(Reader):
 
     def __init__(self, model: Model) -> None:
         from artgen.backends.image.gan.build import build
-        from artgen.backends.image.gan.model import Discriminator
+        from artgen.nn.critic import Discriminator
 
         modules = build(model.config.network)
         load(modules, model.tensors(), model)

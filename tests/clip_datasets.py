@@ -1,0 +1,39 @@
+"""Small clips for tests: a coloured square that glides over a plain ground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artgen.dataset import Dataset, Manifest, fingerprint, write_manifest
+
+
+def clip(number: int, frames: int = 8, size: int = 32) -> NDArray[np.uint8]:
+    """Clip ``number``, uint8 [T, H, W, 3]; where the square begins, its colour and its way follow from the number."""
+    draw = np.random.default_rng(number)
+    ground, colour = draw.integers(160, 255, 3), draw.integers(0, 120, 3)
+    start, speed = draw.uniform(4, size - 12, 2), draw.uniform(-1, 1, 2)
+    made = np.empty((frames, size, size, 3), np.uint8)
+    made[:] = ground
+    for moment in range(frames):
+        y, x = (round(place) for place in np.clip(start + moment * speed, 0, size - 8))
+        made[moment, y : y + 8, x : x + 8] = colour
+    return made
+
+
+def clips(folder: Path, *, count: int = 12, frames: int = 8, size: int = 32, classes: int = 0) -> Dataset:
+    """A prepared dataset of ``count`` clips in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, NDArray[np.generic]] = {"videos": np.stack([clip(number, frames, size) for number in range(count)])}
+    if classes:
+        arrays["labels"] = np.arange(count, dtype=np.uint16) % classes
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    manifest = Manifest(
+        artgen="0.1.0", kind="video", count=count, arrays={name: f"{name}.npy" for name in arrays},
+        shapes={name: list(array.shape) for name, array in arrays.items()}, classes=[f"way{number}" for number in range(classes)],
+        notes={"fps": 10.0}, fingerprint=fingerprint(*(array.tobytes() for array in arrays.values())),
+    )  # fmt: skip
+    return write_manifest(folder, manifest)
