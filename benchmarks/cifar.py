@@ -86,6 +86,15 @@ def value_of(text: str) -> Any:
         return text
 
 
+def extractor(given: argparse.Namespace) -> None:
+    """Train what the measures see with, once, before several processes need it."""
+    import artgen.dataset
+    from artgen.metrics.extractor import extractor_for
+
+    found = extractor_for(artgen.dataset.Dataset.open(dataset(given.source, given.folder), "image"))
+    print(f"extractor: {found.name}", flush=True)
+
+
 def measure(given: argparse.Namespace) -> None:
     """artgen-FD, precision and recall of one model, untruncated."""
     import torch
@@ -125,12 +134,9 @@ def spread(given: argparse.Namespace, verb: str, pairs: Iterable[tuple[str, int]
 
 def report(given: argparse.Namespace) -> None:
     """Measure what has no scores yet, print all, and write FOLDER/report.json."""
-    import artgen.dataset
-    from artgen.metrics.extractor import extractor_for
-
     names = sorted(path.parent.name for path in given.folder.glob("*-*/config.json"))
     pairs = [(name.rpartition("-")[0], int(name.rpartition("-")[2])) for name in names]
-    extractor_for(artgen.dataset.Dataset.open(dataset(given.source, given.folder), "image"))  # once, before the processes need it
+    extractor(given)
     spread(given, "measure", [pair for pair in pairs if "fd" not in facts_of(given, *pair)])
     found = {pair: facts_of(given, *pair) for pair in pairs}
     for (run, seed), facts in found.items():
@@ -157,7 +163,7 @@ def facts_of(given: argparse.Namespace, run: str, seed: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=["all", "train", "measure", "report"])
+    parser.add_argument("verb", choices=["all", "train", "extractor", "measure", "report"])
     parser.add_argument("source")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=10)
@@ -175,7 +181,7 @@ def main() -> None:
         spread(given, "train", [(run, seed) for seed in given.seeds for run in RUNS])
         report(given)
     else:
-        {"train": train, "measure": measure, "report": report}[given.verb](given)
+        {"train": train, "extractor": extractor, "measure": measure, "report": report}[given.verb](given)
 
 
 if __name__ == "__main__":
