@@ -5,9 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from tiny_models import causal
+from tiny_models import causal, musicgen
 
 from artgen.testing import conformance
+from artgen_transformers.music.backend import MusicGen
 from artgen_transformers.text.backend import Transformers
 
 HOME = tempfile.TemporaryDirectory(prefix="artgen-tiny-")
@@ -22,3 +23,7 @@ test_text = conformance(
         "evaluate": {"items": 2, "length": 30},
     },
 )
+
+MELODY = musicgen(Path(HOME.name) / "melody", melody=True)
+
+test_music = conformance(MusicGen, options={"generate": {"seconds": 0.2}}, model=MELODY)

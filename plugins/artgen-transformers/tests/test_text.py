@@ -17,6 +17,7 @@ import artgen
 from artgen.artwork import Text
 from artgen.errors import UsageError
 from artgen.remake import replay
+from artgen_transformers.choosing import weights
 from artgen_transformers.text import changing, choosing
 from artgen_transformers.text.options import Generate
 
@@ -81,7 +82,7 @@ def test_weights_follow_the_numpy_of_text_transformer() -> None:
 
     logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(1)) * 3
     for values in ({"top_k": 7}, {"top_p": 0.6}, {"min_p": 0.1}, {"temperature": 0.3, "top_k": 9, "top_p": 0.8, "min_p": 0.02}):
-        ours = choosing.weights(logits, Generate(**{"top_p": 1.0, **values}))
+        ours = weights(logits, Generate(**{"top_p": 1.0, **values}))
         theirs = sampling.weights(logits.numpy(), sampling.Sampling(**values))
         assert ours.numpy() == pytest.approx(theirs, abs=1e-12)
     draws = [0.0, 0.5, 0.999999999]

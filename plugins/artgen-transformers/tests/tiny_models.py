@@ -9,13 +9,23 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
+    EncodecConfig,
+    GenerationConfig,
     GPT2Config,
     LlamaConfig,
     MambaConfig,
     MistralConfig,
+    MusicgenConfig,
+    MusicgenDecoderConfig,
+    MusicgenForConditionalGeneration,
+    MusicgenMelodyConfig,
+    MusicgenMelodyDecoderConfig,
+    MusicgenMelodyFeatureExtractor,
+    MusicgenMelodyForConditionalGeneration,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    T5Config,
 )
 
 from artgen import api
@@ -87,3 +97,53 @@ def prepared(folder: Path) -> Dataset:
     for number in range(2):
         (folder / f"{number}.txt").write_text(RHYME * 4 + str(number), encoding="utf-8")
     return api.prepare("text", folder, folder / "set", held_out=0.3, tokenizer="bpe", vocabulary=300, duplicates="keep")
+
+
+def codec_config(**changes: Any) -> EncodecConfig:
+    """A tiny EnCodec: 100 frames a second of 1,600 Hz, so that seconds are cheap."""
+    told = {
+        "sampling_rate": 1600, "audio_channels": 1, "num_filters": 4, "hidden_size": 8, "upsampling_ratios": [4, 4],
+        "codebook_size": 32, "codebook_dim": 8, "num_lstm_layers": 1, "num_residual_layers": 1, "target_bandwidths": [2.0], "normalize": False,
+        "use_causal_conv": False, "kernel_size": 3, "last_kernel_size": 3,
+    }  # fmt: skip
+    return EncodecConfig(**{**told, **changes})
+
+
+def fill_codebooks(codec: torch.nn.Module) -> None:
+    """Entries that differ; an EnCodec that was never trained has zeros."""
+    for name, tensor in codec.named_buffers():
+        if name.endswith("codebook.embed"):
+            tensor.normal_(std=0.5)
+
+
+def musicgen(folder: Path, *, melody: bool = False, stereo: bool = False) -> Path:
+    """Save a tiny MusicGen with four codebooks."""
+    text = T5Config(vocab_size=SIZE, d_model=16, d_ff=32, d_kv=8, num_layers=1, num_heads=2)
+    codec = codec_config()
+    kind, whole, network = (
+        (MusicgenMelodyDecoderConfig, MusicgenMelodyConfig, MusicgenMelodyForConditionalGeneration)
+        if melody
+        else (MusicgenDecoderConfig, MusicgenConfig, MusicgenForConditionalGeneration)
+    )
+    decoder = kind(
+        vocab_size=32, hidden_size=32, ffn_dim=32, num_hidden_layers=2, num_attention_heads=4, num_codebooks=8 if stereo else 4,
+        audio_channels=2 if stereo else 1, pad_token_id=32, bos_token_id=32, max_position_embeddings=200,
+    )  # fmt: skip
+    extra = {"num_chroma": 12, "chroma_length": 6} if melody else {}
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        config = whole(text_encoder=text.to_dict(), audio_encoder=codec.to_dict(), decoder=decoder.to_dict(), **extra)
+        made = network(config)
+        with torch.no_grad():
+            for parameter in made.decoder.parameters():
+                if parameter.ndim == 2:
+                    parameter.mul_(3)
+            fill_codebooks(made.audio_encoder)
+    made.generation_config = GenerationConfig(
+        decoder_start_token_id=32, pad_token_id=32, bos_token_id=32, guidance_scale=3.0, do_sample=True, max_length=100
+    )
+    made.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    if melody:
+        MusicgenMelodyFeatureExtractor(sampling_rate=1600, hop_length=64, n_fft=256).save_pretrained(folder)
+    return folder
