@@ -92,6 +92,20 @@ def rotate(x: Tensor, turns: Tensor) -> Tensor:
     return torch.view_as_real(pairs * turns[:, None]).flatten(-2)
 
 
+class Past:
+    """Keys and values [B, heads, T, head] of what a block has read so far; starts empty."""
+
+    key: Tensor | None = None
+    value: Tensor | None = None
+
+    def take(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Add those of what is read now; returns all of them."""
+        if self.key is not None and self.value is not None:
+            key, value = torch.cat([self.key, key], 2), torch.cat([self.value, value], 2)
+        self.key, self.value = key, value
+        return key, value
+
+
 class Block(nn.Module):
     """Causal self-attention and a perceptron of four times the width, each added to what came in.
 
@@ -124,7 +138,17 @@ class Block(nn.Module):
         x = x + drop(self._attend(norm(x), values, turns))
         return x + drop(self.down(squared_relu(self.up(norm(x)))))
 
-    def _attend(self, x: Tensor, values: Tensor | None, turns: Tensor) -> Tensor:
+    def grow(self, x: Tensor, first: Tensor, turns: Tensor, past: Past) -> Tensor:
+        """What :meth:`forward` gives for further tokens [B, T, W] after those that ``past`` holds; it takes up the new ones.
+
+        ``turns`` are those of the new positions. After the first call, T is 1.
+        """
+        x = self.mix[0] * x + self.mix[1] * first
+        x = x + self._attend(norm(x), None, turns, past)
+        grown: Tensor = x + self.down(squared_relu(self.up(norm(x))))
+        return grown
+
+    def _attend(self, x: Tensor, values: Tensor | None, turns: Tensor, past: Past | None = None) -> Tensor:
         batch, length, width = x.shape
         head = width // self.heads
         both, value = self.qkv(x).split([2 * width, width], -1)
@@ -133,9 +157,9 @@ class Block(nn.Module):
         # Queries and keys are normalised and turned together: small tensors cost by the call.
         both = rotate(norm(both.view(batch, length, 2 * self.heads, head)), turns).transpose(1, 2)
         query, key = both.chunk(2, 1)
-        value = value.view(batch, length, self.heads, head).transpose(1, 2)
-        seen = F.scaled_dot_product_attention(
-            query, key, value.to(query.dtype), is_causal=True, scale=ATTENTION_SCALE / head**0.5
-        )  # fmt: skip
+        value = value.view(batch, length, self.heads, head).transpose(1, 2).to(query.dtype)
+        if past is not None:
+            key, value = past.take(key, value)
+        seen = F.scaled_dot_product_attention(query, key, value, is_causal=length > 1, scale=ATTENTION_SCALE / head**0.5)
         mixed: Tensor = self.out(seen.transpose(1, 2).reshape(batch, length, width))
         return mixed

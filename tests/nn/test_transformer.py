@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from artgen.nn.transformer import Block, dropout, keep, norm, rotary, rotate, squared_relu
+from artgen.nn.transformer import Block, Past, dropout, keep, norm, rotary, rotate, squared_relu
 
 
 def block(width: int = 16, heads: int = 2) -> Block:
@@ -100,3 +100,15 @@ def test_dropout_is_fixed_by_its_seed() -> None:
     assert abs((first == 0).float().mean() - 0.25) < 0.02
     assert dropout(0.0, 1, x.device) is keep
     assert keep(x) is x
+
+
+def test_growing_by_one_token_gives_what_reading_all_at_once_gives() -> None:
+    made, x, turns = block(), torch.randn(2, 9, 16), rotary(9, 8)
+    first = torch.randn(2, 9, 16)
+    whole = made(x, first, None, turns)
+    past = Past()
+    parts = [made.grow(x[:, :5], first[:, :5], turns[:5], past)]
+    parts += [made.grow(x[:, at : at + 1], first[:, at : at + 1], turns[at : at + 1], past) for at in range(5, 9)]
+    torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=1e-5)
+    assert past.key is not None
+    assert past.key.shape == (2, 2, 9, 8)

@@ -1,0 +1,1 @@
+"""``image.dalle``: pictures from words, trained from scratch: a discrete autoencoder and a Transformer over text and codes."""
