@@ -16,6 +16,7 @@ from numba import njit
 
 TAPS = 4
 _GROUP = 8  # rows that are added in one pass over y
+_HALVINGS = 40  # until the least likely code that is kept is known
 
 
 def compiled(function: Any) -> Any:
@@ -88,7 +89,7 @@ def heard(
 
 
 @compiled
-def chosen(logits: Any, order: Any, draw: float, temperature: float, top_k: int, top_p: float) -> int:
+def chosen(logits: Any, draw: float, temperature: float, top_k: int, top_p: float) -> int:
     """One code by ``draw`` (uniform, 0 to 1) from ``logits`` [V], which become weights; at temperature 0 the likeliest."""
     size = len(logits)
     best = 0
@@ -103,15 +104,23 @@ def chosen(logits: Any, order: Any, draw: float, temperature: float, top_k: int,
         logits[i] = np.exp((logits[i] - top) / np.float32(temperature))
         total += logits[i]
     if top_k < size or top_p < 1:
-        order[:] = np.argsort(-logits, kind="mergesort")
-        kept, used = 0.0, 0
-        for place in range(size):
-            if used >= top_k or kept >= top_p * total:
-                logits[order[place]] = np.float32(0)
+        low, high = 0.0, 1.0  # of the likeliest: what is kept is at least ``low``
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            count, heap = 0, 0.0
+            for i in range(size):
+                if logits[i] >= middle:
+                    count += 1
+                    heap += logits[i]
+            if count >= top_k or heap >= top_p * total:
+                low = middle
             else:
-                kept += logits[order[place]]
-                used += 1
-        total = kept
+                high = middle
+        total = 0.0
+        for i in range(size):
+            if logits[i] < low:
+                logits[i] = np.float32(0)
+            total += logits[i]
     wanted, reached, last = draw * total, 0.0, best
     for i in range(size):
         if logits[i] > 0:
@@ -136,7 +145,7 @@ def composed(
     size = heads.shape[2]
     x, y, wide = np.empty(len(enter_b), np.float32), np.empty(len(enter_b), np.float32), np.empty(3 * len(enter_b), np.float32)
     told, hidden = np.empty(len(aim_b), np.float32), np.empty(len(aim_b), np.float32)
-    logits, kept, order = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.int64)
+    logits, kept = np.empty(size, np.float32), np.empty(size, np.float32)
     nats = 0.0
     for t in range(count):
         heard(frame, enter_w, enter_b, norms, taps, gates_w, gates_b, leave_w, leave_b, last, aim_w, aim_b, recent, memory,
@@ -157,7 +166,7 @@ def composed(
             nats += np.log(total) + top
             if t >= start:
                 kept[:] = logits
-                codes[book, t] = chosen(logits, order, draws[t - start, book], temperature, top_k, top_p)
+                codes[book, t] = chosen(logits, draws[t - start, book], temperature, top_k, top_p)
                 logits[:] = kept
             code = codes[book, t]
             nats -= logits[code]

@@ -20,7 +20,7 @@ def written(
     """
     width, size = len(state), len(head_b)
     gates = np.empty(3 * width, np.float32)
-    logits, kept, order = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.int64)
+    logits, kept = np.empty(size, np.float32), np.empty(size, np.float32)
     one = np.float32(1)
     nats = 0.0
     last = before
@@ -43,7 +43,7 @@ def written(
         nats += np.log(total) + top
         if n >= start:
             kept[:] = logits
-            levels[n] = chosen(logits, order, draws[n - start], temperature, top_k, top_p)
+            levels[n] = chosen(logits, draws[n - start], temperature, top_k, top_p)
             logits[:] = kept
         last = levels[n]
         nats -= logits[last]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -71,6 +73,8 @@ def generate(backend: Backend, model: Model, seeds: Sequence[int], options: Gene
     count = round(options.seconds * voice.rate)
     overlap = round(min(LOOP_SECONDS, options.seconds / 4) * voice.rate) if options.loop else 0
     steps = voice.steps(count + overlap)
+    if not compiled(voice.kernel):
+        progress.say("compiling what composes, once on this machine")
     progress.start("Composing", len(seeds) * options.seconds, "seconds")
     try:
         for seed in seeds:
@@ -85,6 +89,8 @@ def generate(backend: Backend, model: Model, seeds: Sequence[int], options: Gene
 
 class CodecVoice:
     """A codec and a composer of its codes."""
+
+    kernel = "kernel.composed"
 
     def __init__(self, codec: Codec, weights: Weights) -> None:
         self.codec, self.weights = codec, weights
@@ -116,6 +122,7 @@ class CodecVoice:
 class PlainVoice:
     """The plain network: its codes are samples of 8 bits."""
 
+    kernel = "plain_kernel.written"
     channels, step, margin = 1, 1, 1024
 
     def __init__(self, weights: dict[str, NDArray[np.float32]]) -> None:
@@ -155,6 +162,13 @@ def plain_rate() -> int:
     from artgen.backends.audio.rnn import plain
 
     return plain.RATE
+
+
+def compiled(kernel: str) -> bool:
+    """Whether the machine code of a function (``module.function`` beside this file) is kept already."""
+    module, _, name = kernel.partition(".")
+    function: Any = getattr(importlib.import_module(f"artgen.backends.audio.rnn.{module}"), name)
+    return bool(function.signatures) or any(Path(function.stats.cache_path).glob(f"{module}.{name}-*.nbi"))
 
 
 def opened(backend: Backend, model: Model) -> Voice:
