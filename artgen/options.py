@@ -162,6 +162,8 @@ def parse_text(option: Option, text: str | list[str]) -> Any:
     """
     if isinstance(text, list):
         single = replace(option, kind=option.item)
+        if option.choices or option.item is int:  # no value of these has a comma in it: "fd,recall" is two
+            text = [part.strip() for typed in text for part in typed.split(",")]
         return tuple(parse_text(single, part) for part in text)
     try:
         if option.kind is int:

@@ -99,6 +99,9 @@ def test_flags_files_short_names_and_items() -> None:
         ("minutes", "2h", 120.0),
         ("minutes", "20", 20.0),
         ("layers", ["1", "-3"], (1, -3)),
+        ("layers", ["1,2", "-3"], (1, 2, -3)),
+        ("modes", ["a,b"], ("a", "b")),
+        ("modes", ["b", "a"], ("b", "a")),
         ("class_", "cat", "cat"),
     ],
 )
