@@ -11,6 +11,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from artgen.dataset import Dataset, Manifest, fingerprint, write_manifest
+
 Frames = NDArray[np.uint8]
 
 
@@ -115,3 +117,33 @@ def hdr(path: Path, codes: Frames, transfer: int) -> Path:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def clips_of(count: int, first: int = 0, *, frames: int = 12, side: int = 32) -> Frames:
+    """Clips of spots that wander smoothly over soft grounds at many speeds, uint8 [count, frames, side, side, 3]."""
+    y, x = np.mgrid[0:side, 0:side] / side
+    made = np.empty((count, frames, side, side, 3), np.uint8)
+    for number in range(count):
+        random = np.random.default_rng(first + number)
+        ground, colour = random.uniform(120, 250, 3), random.uniform(0, 100, 3)
+        phase, speed, radius = random.uniform(0, 2 * np.pi), random.uniform(0.1, 0.5), random.uniform(0.1, 0.3)
+        for index in range(frames):
+            angle = phase + speed * index
+            distance = (x - 0.5 - radius * np.cos(angle)) ** 2 + (y - 0.5 - radius * np.sin(angle)) ** 2
+            made[number, index] = np.rint(ground + (colour - ground) * np.exp(-distance / 0.02)[..., None])
+    return made
+
+
+def write_clips(folder: Path, videos: Frames, labels: NDArray[np.int64] | None = None, fps: float = 10.0) -> Dataset:
+    """A prepared dataset of these clips."""
+    folder.mkdir(parents=True)
+    arrays = {"videos": videos} if labels is None else {"videos": videos, "labels": labels}
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    classes = [] if labels is None else [f"class {number}" for number in range(int(labels.max()) + 1)]
+    manifest = Manifest(
+        artgen="0", kind="video", count=len(videos), arrays={name: f"{name}.npy" for name in arrays}, classes=classes,
+        shapes={name: list(array.shape) for name, array in arrays.items()}, notes={"fps": fps},
+        fingerprint=fingerprint(videos.tobytes()),
+    )  # fmt: skip
+    return write_manifest(folder, manifest)

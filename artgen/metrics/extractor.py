@@ -8,8 +8,6 @@ and kept with the dataset: every model is measured by the same eye.
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -24,7 +22,8 @@ from torch.nn import functional as F
 from artgen.backend import SILENT, Progress
 from artgen.dataset import Dataset, fingerprint
 from artgen.errors import DatasetError, OutputError
-from artgen.files import cache_folder, flush, write_atomically
+from artgen.files import cache_folder
+from artgen.metrics import kept
 from artgen.metrics.arrays import Features, Pixels, checked, choose, in_micro_batches, to_square
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -32,8 +31,6 @@ Module = TypeVar("Module", bound=nn.Module)
 # B batch, C channels, S side of the square the network sees, D features, K classes.
 
 VERSION = 2
-WEIGHTS = "model.safetensors"
-FACTS = "extractor.json"
 LEARNED = 128
 TEXTURE = 9
 TEXTURE_SHARE = 1 / 64  # with 1/8 a blur of 0.6 px scored worse (93) than fifty pictures repeated twelve times (32)
@@ -133,25 +130,35 @@ def extractor_for(dataset: Dataset, progress: Progress = SILENT, steps: int | No
     Raises:
         DatasetError: the dataset holds no pictures.
     """
-    images = dataset.array("images")
+    images, labels = pictures_of(dataset)
     if not len(images):
         raise DatasetError(f"{dataset.folder}: holds no pictures to measure against; prepare it again")
     mark = dataset.fingerprint or fingerprint(str(images.shape).encode(), np.ascontiguousarray(images[:64]).tobytes())
     places = (dataset.folder, cache_folder() / "extractors" / mark[:16])
     for place in places:
         for folder in sorted(place.glob("extractor-*")):
-            if kept := _open(folder, mark):
-                return kept
-    network, facts = train(images, dataset.labels, progress, mark, steps)
+            if there := _open(folder, mark):
+                return there
+    network, facts = train(images, labels, progress, mark, steps)
     for place in places:
         try:
-            return Extractor(network, _keep(place, network, facts))
+            kept.keep(place / f"extractor-{facts.sha256[:8]}", network, facts)
+            return Extractor(network, facts)
         except OutputError:
             continue  # read-only or full: the next place will do
     progress.say(
         "The feature extractor could not be kept and will be trained anew next time; set ARTGEN_HOME to a folder with space."
     )
     return Extractor(network, facts)
+
+
+def pictures_of(dataset: Dataset) -> tuple[Pixels, NDArray[np.int64] | None]:
+    """The pictures of a dataset with their classes: all frames, where it holds clips."""
+    if "videos" not in dataset.manifest.arrays:
+        return dataset.array("images"), dataset.labels
+    videos = dataset.array("videos")
+    labels = None if dataset.labels is None else dataset.labels.repeat(videos.shape[1])
+    return videos.reshape(-1, *videos.shape[2:]), labels  # still mapped, not read
 
 
 def train(
@@ -182,7 +189,7 @@ def train(
     network = task.network.eval().requires_grad_(False)
     _set_scale(network, small)
     facts = Facts(
-        version=VERSION, kind="ssl" if classes is None else "cls", size=size, sha256=_digest(network),
+        version=VERSION, kind="ssl" if classes is None else "cls", size=size, sha256=kept.digest(network),
         fingerprint=mark, steps=steps, pictures=len(rows),
     )  # fmt: skip
     return network, facts
@@ -319,57 +326,8 @@ def _set_scale(network: Network, small: Tensor) -> None:
             network.scale[part] = math.sqrt(share * VARIANCE / total)
 
 
-def _digest(network: Network) -> str:
-    return fingerprint(*(tensor.contiguous().numpy().tobytes() for tensor in network.state_dict().values()))
-
-
 def _open(folder: Path, mark: str) -> Extractor | None:
     """The extractor in ``folder``; None when it is another dataset's or version's, or damaged."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        facts = msgspec.json.decode((folder / FACTS).read_bytes(), type=Facts)
-        if facts.version != VERSION or facts.fingerprint != mark:
-            return None
-        with torch.random.fork_rng(devices=[]):  # the first weights, which the file replaces, are drawn from the global generator
-            network = Network(facts.size)
-        network.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, msgspec.DecodeError, SafetensorError, RuntimeError):
-        return None
-    return Extractor(network, facts) if _digest(network) == facts.sha256 else None
-
-
-def _keep(place: Path, network: Network, facts: Facts) -> Facts:
-    """Write ``place/extractor-<sha8>`` whole: under a temporary name, then renamed.
-
-    Raises:
-        OutputError: the place cannot be written.
-    """
-    from safetensors.torch import save_file
-
-    folder = place / f"extractor-{facts.sha256[:8]}"
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=place, prefix=".tmp-extractor-"))
-    except OSError as error:
-        raise OutputError(f"{place}: {error.strerror or error}") from None
-    try:
-        tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-        write_atomically(temporary / WEIGHTS, lambda path: save_file(tensors, path))
-        write_atomically(temporary / FACTS, msgspec.json.format(msgspec.json.encode(facts), indent=1))
-        temporary.chmod(0o755)
-        _swap(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return facts
-
-
-def _swap(temporary: Path, folder: Path) -> None:
-    try:
-        if folder.exists():  # damaged, or another process was faster: the same name means the same weights
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-        flush(folder.parent)
-    except OSError as error:
-        raise OutputError(f"{folder}: {error.strerror or error}") from None
+    with torch.random.fork_rng(devices=[]):  # the first weights, which the file replaces, are drawn from the global generator
+        found = kept.opened(folder, Facts, lambda facts: Network(facts.size), version=VERSION, mark=mark)
+    return Extractor(*found) if found else None

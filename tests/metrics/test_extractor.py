@@ -10,9 +10,12 @@ from figures import MakeDataset, figures, write_dataset
 
 from artgen.backend import Silent
 from artgen.errors import DatasetError, OutputError, UsageError
+from artgen.files import cache_folder
 from artgen.metrics import extractor as module
-from artgen.metrics.extractor import FACTS, VARIANCE, WEIGHTS, Extractor, cache_folder, extractor_for, train
+from artgen.metrics import kept
+from artgen.metrics.extractor import VARIANCE, Extractor, extractor_for, train
 from artgen.metrics.frechet import frechet
+from artgen.metrics.kept import FACTS, WEIGHTS
 
 
 @pytest.fixture(autouse=True)
@@ -211,7 +214,7 @@ def test_a_full_disk_leaves_nothing_behind(make_dataset: MakeDataset, monkeypatc
     def full(*_: object) -> None:
         raise OutputError("the disk is full")
 
-    monkeypatch.setattr(module, "write_atomically", full)
+    monkeypatch.setattr(kept, "write_atomically", full)
     assert extractor_for(dataset, steps=2).facts.kind == "ssl"
     assert sorted(path.name for path in dataset.folder.iterdir()) == ["dataset.json", "images.npy"]
 

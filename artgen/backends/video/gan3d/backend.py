@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from artgen.backend import SILENT, Backend, Progress, TrainOptions
+from artgen.backend import SILENT, Backend, Progress, Score, TrainOptions
+from artgen.backends.video.gan3d import evaluate as evaluation
 from artgen.media import prepare_video
 from artgen.options import Meta, Options
 
@@ -29,6 +30,7 @@ class Gan3d(Backend):
     source: ClassVar[str] = "Vondrick et al. 2016, 'Generating Videos with Scene Dynamics'; Huang et al. 2024, 'The GAN is dead'"
 
     Prepare: ClassVar[type[Options]] = prepare_video.Prepare
+    Evaluate: ClassVar[type[Options]] = evaluation.Evaluate
 
     class Train(TrainOptions):
         """Options of ``train``."""
@@ -90,3 +92,7 @@ class Gan3d(Backend):
 
         settled = options.replace(batch_size=options.batch_size or presets.batch(options.architecture, options.preset))
         return super().train(dataset, dataclasses.replace(run, options=settled), settled, progress)
+
+    def evaluate(self, model: Model, dataset: Dataset, options: Any, progress: Progress = SILENT) -> dict[str, Score]:
+        """Untruncated samples against the real clips."""
+        return evaluation.evaluate(self, model, dataset, options, progress)
