@@ -18,13 +18,14 @@ from artgen.artwork import Video, open_artwork
 from artgen.backends.image.gan import presets
 from artgen.backends.image.gan.backend import Gan
 from artgen.backends.image.gan.model import Generator
-from artgen.backends.image.gan.sample import closed_spline, padded
+from artgen.backends.image.gan.sample import closed_spline
 from artgen.dataset import Dataset
 from artgen.errors import DatasetError, ModelError, OptionError, UsageError
 from artgen.media import audio
 from artgen.media.prepare_image import Prepare, prepare
 from artgen.model import Model
 from artgen.nn.augment import DRAWS, augment
+from artgen.nn.batches import padded
 from artgen.nn.convolution import doubled
 from artgen.nn.critic import Discriminator
 from artgen.training.task import Batch, Position

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from artgen.backend import SILENT, Progress
 from artgen.backends.image.gan.manifold import Manifold, sample
 from artgen.backends.image.gan.model import Generator
-from artgen.backends.image.gan.sample import Sampler, padded
+from artgen.backends.image.gan.sample import Sampler
 from artgen.nn.adversarial import relativistic
+from artgen.nn.batches import padded
 from artgen.nn.critic import Discriminator
 
 CANDIDATES = 512

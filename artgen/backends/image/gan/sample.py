@@ -9,21 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from artgen.artwork import Image, Video
 from artgen.backend import Backend, Progress
 from artgen.backends.image.gan.model import Generator
-from artgen.errors import ModelError, OptionError
+from artgen.errors import OptionError
 from artgen.media import reactive
 from artgen.model import Model
+from artgen.nn.batches import padded, split
 from artgen.nn.critic import Discriminator
 from artgen.nn.pixels import to_pixels
-from artgen.options import nearest
-from artgen.training.precision import Choice
-
-MICRO_BATCH = 8
-"""Networks always run on this many works at once, the last ones padded: then the batch cannot change the bits."""
+from artgen.training.opened import class_number, open_networks
 
 KEYS = 4
 """Key pictures of a walk that was given a single seed."""
@@ -46,19 +43,7 @@ class Sampler:
 
     def __init__(self, model: Model, backend: Backend) -> None:
         network = model.config.network
-        # The weights come from the file. Building on the meta device would save their first values, a few milliseconds,
-        # but makes torch import its compiler, which takes longer than importing torch itself.
-        with torch.random.fork_rng(devices=[]):
-            modules = backend.build(network)
-        weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in model.tensors().items()}
-        try:
-            modules.load_state_dict(weights, assign=True)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise ModelError(f"{model.folder}: config.json and weights do not belong together ({reason})") from None
-        assert isinstance(modules, nn.ModuleDict)
-        modules = modules.eval().requires_grad_(False).to(model.device)
-        Choice("fp32", "channels-last").place(modules)
+        modules = open_networks(model, backend)
         self.device = torch.device(model.device)
         self.generator, self.discriminator = modules["generator"], modules["discriminator"]
         self.latent: int = network["latent"]
@@ -197,29 +182,7 @@ class Sampler:
         Raises:
             OptionError: the model has no such class, or none at all.
         """
-        if wanted is None:
-            return None
-        if not self.counts:
-            raise OptionError(f"--class {wanted}: this model was trained without classes; leave --class out")
-        if wanted in self.classes:
-            return self.classes.index(wanted)
-        if wanted.isdigit() and int(wanted) < len(self.classes):
-            return int(wanted)
-        known = ", ".join(self.classes)
-        hint = nearest(wanted, self.classes)
-        raise OptionError(f"--class takes a name or 0 to {len(self.classes) - 1}, not {wanted}{hint}; known: {known}")
-
-
-def split(values: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """``values`` in tuples of :data:`MICRO_BATCH`."""
-    for start in range(0, len(values), MICRO_BATCH):
-        yield tuple(values[start : start + MICRO_BATCH])
-
-
-def padded(tensor: Tensor) -> Tensor:
-    """``tensor`` [B, ...] repeated at its end up to :data:`MICRO_BATCH` rows."""
-    missing = MICRO_BATCH - len(tensor)
-    return tensor if missing <= 0 else torch.cat([tensor, tensor[-1:].expand(missing, *tensor.shape[1:])])
+        return class_number(wanted, self.classes, bool(self.counts))
 
 
 def closed_spline(keys: Tensor, place: Tensor) -> Tensor:

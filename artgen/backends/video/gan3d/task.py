@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from artgen.artwork import Video
 from artgen.backends.video.gan3d import motion as motions
@@ -273,8 +274,9 @@ class Side:
 
 def frame(clips: Tensor, moment: Tensor) -> Tensor:
     """The frame [B, C, H, W] of each clip that ``moment`` [B] in 0..1 chooses."""
-    chosen = (moment * clips.shape[2]).long()
-    return clips[torch.arange(len(clips), device=clips.device), :, chosen]
+    chosen = F.one_hot((moment * clips.shape[2]).long(), clips.shape[2]).to(clips.dtype)
+    # A product: the derivative of an index would have to be sorted to be the same every time on a GPU.
+    return torch.einsum("bt,bcthw->bchw", chosen, clips)
 
 
 class ClassicTask(ClipTask):
