@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from artgen import discovery, history, quarantine
+from artgen import discovery, quarantine
 from artgen.errors import ArtgenError, SourceError, UnusableBackendError, UsageError
 from artgen.files import free_name, similar, write_atomically
 from artgen.media import audio as audio_media
@@ -27,6 +27,8 @@ from artgen.recipe import Detail, Recipe, read_json
 
 if TYPE_CHECKING:
     import PIL.Image
+
+    from artgen.signing import Signature
 
 OWN_MODALITIES = ("image", "audio", "text", "video")
 """The modalities that come with artgen."""
@@ -88,10 +90,13 @@ class Artwork:
         """``path`` where nothing would be overwritten, else a name like it."""
         return free_name(path)
 
-    def save(self, path: str | os.PathLike[str], *, recipe: Detail = "full", overwrite: bool = False) -> Path:
+    def save(
+        self, path: str | os.PathLike[str], *, recipe: Detail = "full", overwrite: bool = False, sign: Signature | None = None
+    ) -> Path:
         """Write a file whose kind is given by its ending; returns where it is.
 
-        A file that exists is kept and the new one gets another name, unless ``overwrite``.
+        A file that exists is kept and the new one gets another name, unless ``overwrite``. ``sign`` adds a signature
+        (:class:`artgen.signing.Signature`) that tells who made it and that it is unchanged.
 
         Raises:
             UsageError: the ending is not one this kind of work can have.
@@ -100,9 +105,15 @@ class Artwork:
         path = Path(path)
         if path.suffix.lower() not in self.endings:
             raise UsageError(f"{path}: {self.modality} is saved as {', '.join(self.endings)}, not {path.suffix or 'no ending'}")
+        if sign is not None:
+            sign.check(path.suffix)
         path = path if overwrite else self.vacant(path)
         text = self.recipe.to_json(recipe) if self.recipe else ""
         self.encode(path, text, self.recipe.mark if self.recipe else "")
+        if sign is not None:
+            sign.sign(path, text, self.recipe.mark if self.recipe else "")
+        from artgen import history  # help and listings import this module, and remember nothing
+
         history.record(self.recipe, path)
         return path
 

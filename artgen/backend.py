@@ -38,7 +38,7 @@ API_VERSION = 1
 VERBS = ("prepare", "train", "generate", "modify", "evaluate")
 
 _EVERYWHERE = ("backend", "debug", "help", "json", "progress", "version")
-_WORKS = (*_EVERYWHERE, "device", "format", "model", "open", "output", "recipe", "seed", "thumbnail")
+_WORKS = (*_EVERYWHERE, "device", "format", "model", "open", "output", "recipe", "seed", "sign", "sign_key", "thumbnail")
 RESERVED: dict[str, frozenset[str]] = {
     "prepare": frozenset((*_EVERYWHERE, "modality", "output", "sources")),
     "train": frozenset((*_EVERYWHERE, "config", "device", "dry_run", "modality", "output", "resume", "source")),

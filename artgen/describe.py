@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from artgen import signing
 from artgen.artwork import OWN_MODALITIES, open_artwork, read_text
 from artgen.dataset import Dataset, is_dataset
 from artgen.errors import ModelError, SourceError
@@ -119,7 +120,9 @@ def _made(path: Path) -> dict[str, Any]:
     """The mark and the recipe of a work."""
     told = _object(read_text(path) or "")
     mark = told.get("mark") or _mark(path)
-    return {"mark": mark, "recipe": {name: value for name, value in told.items() if name != "mark"} or None}
+    signature = signing.read(path)
+    told_by = {"signature": signature} if signature else {}
+    return told_by | {"mark": mark, "recipe": {name: value for name, value in told.items() if name != "mark"} or None}
 
 
 def _mark(path: Path) -> str | None:

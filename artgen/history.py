@@ -9,10 +9,7 @@ costs one sentence, and the work is kept. Several processes may write at once.
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
-import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -126,6 +123,8 @@ def record(recipe: Recipe | None, path: str | os.PathLike[str] | None = None) ->
         _given_up = True  # waiting for the same fault at every work would cost more than it could bring
         where = "" if isinstance(error, ArtgenError) else f"{place()}: "
         told = f"{where}{error}; the work is kept, the history is not written (artgen doctor --only history)"
+        import logging
+
         logging.getLogger("artgen").warning("%s", told)
 
 
@@ -215,6 +214,9 @@ def export(entries: Sequence[Entry], path: str | os.PathLike[str]) -> Path:
         text = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in told)
     elif path.suffix.lower() == ".csv":
         columns = ("id", "made", "path", "modality", "verb", "backend", "model", "seeds", "prompt", "recipe")
+        import csv
+        import io
+
         lines = io.StringIO()
         table = csv.writer(lines)
         table.writerow(columns)

@@ -22,7 +22,7 @@ CODE = FILES + [path for folder in ("benchmarks", "docs", "examples", "plugins")
 
 FOUNDATION = {"errors", "options", "files", "recipe", "dataset", "model", "media", "artwork", "backend"}
 CLI_VALUES = {"options", "errors", "files", "artwork", "model", "backend"}
-CLI_ROOMS = {"catalogue", "doctor", "history", "settings"}
+CLI_ROOMS = {"catalogue", "doctor", "history", "settings", "signing"}
 HEAVY_ROOMS = {"training", "nn", "metrics", "network"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -39,7 +39,8 @@ ALLOWED: dict[str, set[str]] = {
     "media": {"dataset", "options", "errors", "files", "recipe", "backend"},
     "settings": {"errors", "files"},
     "history": {"errors", "files", "recipe", "settings"},
-    "artwork": {"media", "recipe", "files", "errors", "options", "discovery", "quarantine", "history"},
+    "signing": {"errors", "files"},
+    "artwork": {"signing", "media", "recipe", "files", "errors", "options", "discovery", "quarantine", "history"},
     "nn": {"errors"},
     "training": FOUNDATION | {"nn"},
     "metrics": FOUNDATION | {"nn"},
@@ -49,7 +50,7 @@ ALLOWED: dict[str, set[str]] = {
     "api": FOUNDATION | {"choice", "training", "plan", "artgen"},
     "plan": FOUNDATION | {"registry", "training", "api", "artgen"},
     "remake": FOUNDATION | {"registry", "api", "plan", "artgen"},
-    "describe": FOUNDATION | {"registry", "api", "plan", "artgen"},
+    "describe": FOUNDATION | {"signing", "registry", "api", "plan", "artgen"},
     "catalogue": FOUNDATION | {"registry", "api", "plan"},
     "doctor": FOUNDATION | {"registry", "api", "describe", "history", "plugins", "quarantine", "training"},
     "plugins": {"discovery", "registry", "artwork", "files", "options", "errors", "artgen"},

@@ -63,6 +63,10 @@ class Works(Device, frozen=True):
     recipe: Annotated[
         Literal["full", "minimal", "none"], Meta(description="How much the file tells of its making; the AI mark always stays.")
     ] = "full"
+    sign: Annotated[
+        str | None, Meta(description="Certificate in PEM to sign the file with (C2PA); needs --sign-key and the extra c2pa.")
+    ] = None
+    sign_key: Annotated[str | None, Meta(description="Key in PEM of the certificate.")] = None
     open: Annotated[bool, Meta(description="Show the results in the system's viewer.")] = False
     thumbnail: _Thumbnail = None
 

@@ -218,6 +218,8 @@ def _edit(edit: Edit) -> Values:
 
 def _places(modality: str, own: Any, known: tuple[str, ...]) -> Places | None:
     """Where files go, or None where none is asked for."""
+    if own.sign or own.sign_key:
+        raise UsageError("--sign: a text has no place for a signature; leave it out")
     if own.output is None and own.format is None:
         if own.open:
             raise UsageError("--open shows a file; give --output too, or leave --open out")

@@ -17,6 +17,7 @@ from artgen.cli.voice import Voice, bytes_text, shortened, show_table
 from artgen.errors import OptionError, UsageError
 from artgen.model import Model
 from artgen.options import Options
+from artgen.signing import Signature
 
 _LARGEST_SHEET = 10_000
 
@@ -95,6 +96,7 @@ def generate(modality: str, own: Any, options: Values, arguments: Arguments) -> 
         if api.processes()[0] != 0:
             return  # a sheet is one piece of work, and the first process makes it
     where = Places.chosen(own.output, own.format, known=("seed", "model"), modality=modality)
+    signature = _signature(own, where)
     cls, model = api.choose(modality, "generate", model=own.model, backend=own.backend)
     works = api.iter_generate(
         modality, model=model, backend=cls.name, n=count, seed=own.seed, seeds=seeds, device=own.device,
@@ -102,7 +104,7 @@ def generate(modality: str, own: Any, options: Values, arguments: Arguments) -> 
     )  # fmt: skip
     if sheet:
         works = iter([_as_grid(list(works), *sheet)])
-    files = list(_saved(works, where, model, own, voice, asked=len(seeds or ()) or count or 1))
+    files = list(_saved(works, where, model, own, voice, signature, asked=len(seeds or ()) or count or 1))
     if own.json:
         voice.result({"model": model.name, "backend": model.backend, "files": files})
     voice.open([told["path"] for told in files], own)
@@ -120,6 +122,7 @@ def modify(modality: str, own: Any, options: Values, arguments: Arguments) -> No
         texts.modify(modality, own, options, inputs)
         return
     where = Places.chosen(own.output, own.format, known=("seed", "model", "name"), modality=modality)
+    signature = _signature(own, where)
     cls, model = api.choose(modality, "modify", model=own.model, backend=own.backend)
     works = api.iter_modify(
         modality, inputs, model=model, backend=cls.name, seed=own.seed, device=own.device, progress=voice.progress, **options,
@@ -128,9 +131,9 @@ def modify(modality: str, own: Any, options: Values, arguments: Arguments) -> No
     for source, work in zip(inputs, works, strict=True):
         name = Path(source).stem
         path = where.path(work, label=f"{name}-modified", extra=name if len(inputs) > 1 else "", model=model.name, name=name)
-        told: Values = {"path": str(work.save(path, recipe=own.recipe)), "input": source, "seeds": list(work.seeds)}
+        told: Values = {"path": str(work.save(path, recipe=own.recipe, sign=signature)), "input": source, "seeds": list(work.seeds)}
         if own.compare:
-            told["compare"] = str(_save_comparison(source, work, Path(told["path"]), own.recipe))
+            told["compare"] = str(_save_comparison(source, work, Path(told["path"]), own.recipe, signature))
         files.append(told)
         voice.work([told["path"], *([told["compare"]] if own.compare else [])], work, own)
     if own.json:
@@ -223,13 +226,28 @@ def _modality_of(path: str) -> str:
     return recipe.modality if recipe else "image"
 
 
-def _saved(works: Iterator[Artwork], where: Places, model: Model, own: Any, voice: Voice, *, asked: int) -> Iterator[Values]:
+def _signature(own: Any, where: Places) -> Signature | None:
+    """What files are signed with, opened before any work is made."""
+    if own.sign is None and own.sign_key is None:
+        return None
+    if own.sign is None or own.sign_key is None:
+        raise UsageError("--sign CERTIFICATE and --sign-key KEY belong together; give both")
+    found = Signature.load(own.sign, own.sign_key)
+    ending = where.ending or Path(where.output).suffix
+    if ending:
+        found.check(ending)
+    return found
+
+
+def _saved(
+    works: Iterator[Artwork], where: Places, model: Model, own: Any, voice: Voice, signature: Signature | None, *, asked: int
+) -> Iterator[Values]:
     for work in works:
         text = seed_text(work.seeds)
         # A grid or a walk holds all that was asked for: nothing is left to tell it apart from.
         extra = text if asked > len(work.seeds) else ""
         label = f"{model.name}-seed{'s' if len(work.seeds) > 1 else ''}{text}"
-        path = work.save(where.path(work, label=label, extra=extra, model=model.name), recipe=own.recipe)
+        path = work.save(where.path(work, label=label, extra=extra, model=model.name), recipe=own.recipe, sign=signature)
         voice.work([str(path)], work, own)
         yield {"path": str(path), "seeds": list(work.seeds)}
 
@@ -257,7 +275,7 @@ def _as_grid(works: list[Artwork], columns: int, rows: int) -> Artwork:
     return sheet
 
 
-def _save_comparison(source: str, work: Artwork, path: Path, detail: Any) -> Path:
+def _save_comparison(source: str, work: Artwork, path: Path, detail: Any, signature: Signature | None) -> Path:
     from msgspec.structs import replace
 
     from artgen.remake import side_by_side
@@ -267,7 +285,7 @@ def _save_comparison(source: str, work: Artwork, path: Path, detail: Any) -> Pat
     both = side_by_side(open_artwork(source), work)
     if work.recipe is not None:
         both.recipe = replace(work.recipe, layout="compare")
-    return both.save(path.with_name(f"{path.stem}-compare{path.suffix}"), recipe=detail)
+    return both.save(path.with_name(f"{path.stem}-compare{path.suffix}"), recipe=detail, sign=signature)
 
 
 def _write_scores(folder: Path, told: dict[str, Values]) -> None:

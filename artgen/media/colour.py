@@ -24,6 +24,8 @@ def paper(background: str) -> tuple[int, int, int]:
     Raises:
         UsageError: there is no such colour.
     """
+    if background == "white":  # the default, which every start of a command checks; Pillow would take longer than all the rest
+        return 255, 255, 255
     from PIL import ImageColor
 
     try:
