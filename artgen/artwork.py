@@ -316,19 +316,7 @@ def grid(images: list[Image], columns: int, rows: int) -> Image:
     Raises:
         UsageError: there are more pictures than places, none, or pictures of different sizes.
     """
-    if not images:
-        raise UsageError("a grid needs at least one picture")
-    if len(images) > columns * rows:
-        raise UsageError(f"a grid of {columns}x{rows} holds {columns * rows} pictures, not {len(images)}")
-    shapes = {image.pixels.shape for image in images}
-    if len(shapes) > 1:
-        sizes = ", ".join(sorted(f"{width}x{height}x{channels}" for height, width, channels in shapes))
-        raise UsageError(f"a grid holds pictures of one size, not {sizes}")
-    height, width, channels = images[0].pixels.shape
-    sheet = np.full((rows * height, columns * width, channels), 255, np.uint8)
-    for place, image in enumerate(images):
-        y, x = place // columns * height, place % columns * width
-        sheet[y : y + height, x : x + width] = image.pixels
+    sheet = image_media.sheet([image.pixels for image in images], columns, rows)
     return Image(sheet, seeds=tuple(seed for image in images for seed in image.seeds))
 
 

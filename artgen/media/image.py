@@ -7,14 +7,14 @@ import io
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from artgen.errors import ArtgenError, OutputError, SourceError
+from artgen.errors import ArtgenError, OutputError, SourceError, UsageError
 from artgen.files import similar, write_atomically
 from artgen.media import colour, marks
 
@@ -130,6 +130,28 @@ def encode(pixels: NDArray[np.uint8], path: str | Path, text: str, mark: str, *,
         height, width = pixels.shape[:2]
         raise OutputError(f"{path}: {path.suffix} holds at most {longest:,} pixels a side, not {width}x{height}; save as .png")
     write_atomically(path, _encoded(pixels, kind, text, mark, quality))
+
+
+def sheet(pictures: Sequence[NDArray[np.uint8]], columns: int, rows: int) -> NDArray[np.uint8]:
+    """Pictures [H, W, C] of one size side by side, row by row, [rows H, columns W, C]; places left over stay white.
+
+    Raises:
+        UsageError: there are more pictures than places, none, or pictures of different sizes.
+    """
+    if not pictures:
+        raise UsageError("a grid needs at least one picture")
+    if len(pictures) > columns * rows:
+        raise UsageError(f"a grid of {columns}x{rows} holds {columns * rows} pictures, not {len(pictures)}")
+    shapes = {pixels.shape for pixels in pictures}
+    if len(shapes) > 1:
+        sizes = ", ".join(sorted(f"{width}x{height}x{channels}" for height, width, channels in shapes))
+        raise UsageError(f"a grid holds pictures of one size, not {sizes}")
+    height, width, channels = pictures[0].shape
+    whole = np.full((rows * height, columns * width, channels), 255, np.uint8)
+    for place, pixels in enumerate(pictures):
+        y, x = place // columns * height, place % columns * width
+        whole[y : y + height, x : x + width] = pixels
+    return whole
 
 
 def read_marks(path: str | Path) -> marks.Marks:
