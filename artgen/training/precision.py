@@ -102,8 +102,6 @@ def calibrate(choices: list[Choice], trial: Callable[[Choice], Callable[[], obje
     best: tuple[float, Choice] | None = None
     for choice in choices:
         step = trial(choice)
-        if device.type != "cpu":
-            step()  # a GPU's first step of a format loads its kernels: seen to take thirty times the step
         first = _timed(step, device)
         if device.type == "cuda":
             first = _timed(step, device)  # the first use of a kernel loads it, which takes longer than many steps
