@@ -56,7 +56,7 @@ def test_growing_in_one_pass_equals_nearest_upsampling_then_convolution() -> Non
 
 
 @pytest.mark.parametrize("resolution", presets.RESOLUTIONS)
-@pytest.mark.parametrize("preset", ["brief", "sketch", "standard", "large"])
+@pytest.mark.parametrize("preset", ["brief", "sketch", "standard", "compact", "large"])
 def test_every_preset_makes_every_size(preset: str, resolution: int) -> None:
     with torch.device("meta"):
         network = presets.network(preset, resolution, classes=[2, 3], progressive=True)

@@ -41,10 +41,10 @@ class Gan(Backend):
             int, Meta(ge=0, le=65536, description="Pictures per step, over all processes; 0: by preset.", extra={"unit": "items"})
         ] = 0
         preset: Annotated[
-            Literal["brief", "sketch", "standard", "large"],
+            Literal["brief", "sketch", "standard", "compact", "large"],
             Meta(
                 description="Size of the networks: brief for ten minutes on a CPU, sketch for an hour, "
-                "standard for more, large for GPUs."
+                "standard for more, compact for a small file from a GPU, large for GPUs."
             ),
         ] = "sketch"
         architecture: Annotated[

@@ -11,10 +11,12 @@ WIDTHS = {
     "brief": ((128, 96, 48, 32, 24, 16, 12), (128, 80, 48, 32, 24, 16, 12)),
     "sketch": ((192, 128, 64, 32, 24, 16, 12), (192, 96, 48, 32, 24, 16, 12)),
     "standard": ((256, 192, 128, 64, 32, 24, 16), (256, 192, 96, 48, 32, 24, 16)),
+    # Few weights at small sizes, where most of them lie, and many channels at large ones, where the work lies.
+    "compact": ((176, 160, 128, 96, 56, 32, 16), (144, 128, 128, 80, 48, 24, 12)),
     "large": ((512, 512, 384, 256, 128, 64, 32), (512, 512, 384, 256, 128, 64, 32)),
 }
 # Stages below this have a second, residual convolution; at higher ones it costs more than it gives on a CPU.
-REFINED = {"brief": 2, "sketch": 3, "standard": 4, "large": 7}
+REFINED = {"brief": 2, "sketch": 3, "standard": 4, "compact": 5, "large": 7}
 RESOLUTIONS = (32, 64, 128, 256)
 
 
@@ -46,7 +48,7 @@ def network(preset: str, resolution: int, *, classes: list[int], progressive: bo
 
 def batch(architecture: str, preset: str) -> int:
     """Pictures a step: in few minutes on a CPU many small steps learn more than few large ones (docs/log.md)."""
-    return 32 if architecture == "dcgan" else {"brief": 16, "sketch": 16, "standard": 32, "large": 64}[preset]
+    return 32 if architecture == "dcgan" else {"brief": 16, "sketch": 16, "standard": 32, "compact": 64, "large": 64}[preset]
 
 
 def recipe(preset: str, resolution: int, count: int) -> Recipe:
@@ -56,7 +58,7 @@ def recipe(preset: str, resolution: int, count: int) -> Recipe:
     limited data", appendix C), the augmentation as data gets scarce: 0.5 for 500 pictures and fewer, 0.1 for 12,500.
     """
     return Recipe(
-        learning_rate={"brief": 1e-3, "sketch": 1e-3, "standard": 1e-3, "large": 5e-4}[preset],
+        learning_rate={"brief": 1e-3, "sketch": 1e-3, "standard": 1e-3, "compact": 1e-3, "large": 5e-4}[preset],
         gamma=0.5 * (resolution / 32) ** 1.5,
         strength=min(0.5, max(0.05, math.sqrt(125 / max(1, count)))),
     )
