@@ -15,10 +15,10 @@ from artgen.backend import SILENT
 from artgen.backends.video.gan3d import motion, presets
 from artgen.backends.video.gan3d.backend import Gan3d
 from artgen.backends.video.gan3d.build import build
-from artgen.nn.classic3d import ClassicDiscriminator, ClassicGenerator
 from artgen.backends.video.gan3d.model import ClipDiscriminator, Generator
 from artgen.backends.video.gan3d.timeline import Span, passages
 from artgen.errors import DatasetError, OptionError
+from artgen.nn.classic3d import ClassicDiscriminator, ClassicGenerator
 from artgen.nn.convolution import doubled
 from artgen.training import Batch, Position, Run, seeded
 

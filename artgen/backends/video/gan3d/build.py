@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from artgen.nn.classic3d import ClassicDiscriminator, ClassicGenerator
 from artgen.backends.video.gan3d.model import ClipDiscriminator, Generator
+from artgen.nn.classic3d import ClassicDiscriminator, ClassicGenerator
 from artgen.nn.critic import Discriminator
 
 
