@@ -68,7 +68,7 @@ def test_a_documented_command_is_understood(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from artgen import registry
-    from artgen.cli import main, verbs
+    from artgen.cli import house, main, verbs
     from artgen.options import Options, resolve
 
     reached: list[str] = []
@@ -87,6 +87,8 @@ def test_a_documented_command_is_understood(
         monkeypatch.setattr(verbs, name, of_a_verb)
     for name in ("show", "replay", "backends"):
         monkeypatch.setattr(verbs, name, of_artgen)
+    for name in ("doctor", "models", "history", "history_show", "history_replay", "history_export", "history_forget"):
+        monkeypatch.setattr(house, name, lambda own, arguments: reached.append(words[0]))
     words = artgen_words(command) or []
     code = main(words)
     assert (code, capsys.readouterr().err) == (0, "")
