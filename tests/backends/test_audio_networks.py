@@ -217,10 +217,11 @@ def test_presets_keep_to_what_is_promised() -> None:
 # --- the recurrence
 
 
-def slow_scan(keep: Tensor, add: Tensor, first: Tensor) -> Tensor:
+def slow_scan(gate: Tensor, new: Tensor, first: Tensor) -> Tensor:
     states = []
-    for step in range(keep.shape[1]):
-        first = keep[:, step] * first + add[:, step]
+    for step in range(gate.shape[1]):
+        update = torch.sigmoid(gate[:, step])
+        first = (1 - update) * first + update * new[:, step]
         states.append(first)
     return torch.stack(states, 1)
 
@@ -229,26 +230,20 @@ def slow_scan(keep: Tensor, add: Tensor, first: Tensor) -> Tensor:
 @pytest.mark.parametrize("chunked", [False, True])
 def test_the_scan_and_its_gradient_are_those_of_the_loop(length: int, chunked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if chunked:  # what a GPU does
-        monkeypatch.setattr(recurrence, "_forwards", recurrence._chunked)
-        monkeypatch.setattr(recurrence, "_backwards", _chunked_backwards)
+        monkeypatch.setattr(recurrence, "_sequential", lambda device: False)
     torch.manual_seed(0)
-    inputs = [torch.rand(2, length, 3), torch.randn(2, length, 3), torch.randn(2, 3)]
+    inputs = [torch.randn(2, length, 3), torch.randn(2, length, 3), torch.randn(2, 3)]
     weight = torch.randn(2, length, 3)
     results = []
     for way in (recurrence.scan, slow_scan):
         given = [one.clone().requires_grad_(True) for one in inputs]
         states = way(*given)
-        (states * weight).sum().backward()
+        (states * weight).sum().backward()  # type: ignore[no-untyped-call]
         results.append([states.detach(), *(one.grad for one in given)])
     for one, two in zip(*results, strict=True):
         assert one is not None
         assert two is not None
         assert torch.allclose(one, two, atol=1e-5), float((one - two).abs().max())
-
-
-def _chunked_backwards(keep: Tensor, gradient: Tensor) -> Tensor:
-    later = torch.cat([keep[:, 1:], torch.zeros_like(keep[:, :1])], 1)
-    return recurrence._chunked(later.flip(1), gradient.flip(1), torch.zeros_like(gradient[:, 0])).flip(1)
 
 
 # --- the composer

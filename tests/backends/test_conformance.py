@@ -12,6 +12,8 @@ test_text_transformer = conformance(
     "text.transformer", options={"generate": {"length": 40}, "modify": {"continue_": 20}, "evaluate": {"items": 2}}
 )
 
+test_audio_rnn = conformance("audio.rnn", options={"generate": {"seconds": 0.5}})
+
 test_noise = conformance(
     Noise,
     expected={

@@ -55,12 +55,13 @@ class Cell(nn.Module):
         y = self.norm(x)
         recent = y.new_zeros(len(y), TAPS - 1, y.shape[2]) if state is None else state.recent.to(y.dtype)
         padded = torch.cat([recent, y], 1)
-        mixed = sum(padded[:, tap : tap + x.shape[1]] * self.taps[tap].to(y.dtype) for tap in range(TAPS))
+        # As a picture of one row: on CPUs several times faster than a convolution over one dimension.
+        picture = padded.transpose(1, 2).unsqueeze(2)  # [B, D, 1, TAPS - 1 + T]
+        mixed = F.conv2d(picture, self.taps.T[:, None, None], groups=x.shape[2]).squeeze(2).transpose(1, 2)
         gate, new, out = self.enter(mixed).chunk(3, -1)
-        update = torch.sigmoid(gate.float())
-        first = update.new_zeros(len(x), x.shape[2]) if state is None else state.memory
-        states = scan(1 - update, update * new.float(), first)
-        made = self.leave(states.to(out.dtype) * F.silu(out))
+        first = torch.zeros_like(gate[:, 0]) if state is None else state.memory
+        states = scan(gate, new, first)
+        made: Tensor = self.leave(states.to(out.dtype) * F.silu(out))
         return made, State(padded[:, -(TAPS - 1) :].detach(), states[:, -1].detach())
 
 

@@ -1,4 +1,4 @@
-"""The recurrence of a minimal gated unit, ``h[t] = keep[t] * h[t - 1] + add[t]``, for all steps at once, with its own gradient.
+"""The recurrence of a minimal gated unit, ``h[t] = keep[t] * h[t - 1] + add[t]``, for all steps at once, with its gradient.
 
 Neither gate looks at the state, so the states of a whole sequence are a scan: on a CPU one pass over memory, on a GPU two levels of
 chunks, whose number of steps is the square root of the length.
@@ -17,57 +17,68 @@ from torch import Tensor
 # B sequences, T steps, E entries of a state.
 
 
-def scan(keep: Tensor, add: Tensor, first: Tensor) -> Tensor:
-    """The states [B, T, E] after every step, for ``keep`` and ``add`` [B, T, E] and the state ``first`` [B, E] before them.
+def scan(gate: Tensor, new: Tensor, first: Tensor) -> Tensor:
+    """The states [B, T, E] after every step: ``h[t] = h[t - 1] + sigmoid(gate[t]) * (new[t] - h[t - 1])``.
 
-    In 32 bits whatever the number format around it: a product of hundreds of factors near 1 has no digits to spare.
+    ``gate`` and ``new`` are [B, T, E], ``first`` [B, E] is the state before them. In 32 bits whatever the number format around it:
+    a product of hundreds of factors near 1 has no digits to spare.
     """
-    states: Tensor = _Scan.apply(keep.float(), add.float(), first.float())  # type: ignore[no-untyped-call]
+    states: Tensor = _Scan.apply(gate.float(), new.float(), first.float())  # type: ignore[no-untyped-call]
     return states
 
 
 class _Scan(torch.autograd.Function):
+    """Gates, scan and their gradient in one: what lies between would be written to memory and read again."""
+
     @staticmethod
-    def forward(context: Any, keep: Tensor, add: Tensor, first: Tensor) -> Tensor:
-        states = _forwards(keep, add, first)
-        context.save_for_backward(keep, states, first)
+    def forward(context: Any, gate: Tensor, new: Tensor, first: Tensor) -> Tensor:
+        keep = torch.sigmoid(-gate)
+        states = _forwards(keep, new, first)
+        context.save_for_backward(keep, new, states, first)
         return states
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        keep, states, first = context.saved_tensors
-        slope = _backwards(keep, gradient)
+        keep, new, states, first = context.saved_tensors
+        slope = _backwards(keep, gradient)  # by the state after each step
         before = torch.cat([first[:, None], states[:, :-1]], 1)
-        return slope * before, slope, slope[:, 0] * keep[:, 0]
+        by_new = torch.addcmul(slope, slope, keep, value=-1)
+        by_gate = before.sub_(new).mul_(by_new).mul_(keep).neg_()
+        return by_gate, by_new, slope[:, 0] * keep[:, 0]
 
 
-def _forwards(keep: Tensor, add: Tensor, first: Tensor) -> Tensor:
-    if keep.device.type == "cpu":
-        made = torch.empty_like(add)
-        state = first
-        for kept, added, out in zip(keep.unbind(1), add.unbind(1), made.unbind(1), strict=True):
-            state = torch.addcmul(added, kept, state, out=out)
-        return made
-    return _chunked(keep, add, first)
+def _sequential(device: torch.device) -> bool:
+    """Whether a step after the other is fastest: where an operation costs its memory and not its launch."""
+    return device.type == "cpu"
+
+
+def _forwards(keep: Tensor, new: Tensor, first: Tensor) -> Tensor:
+    if not _sequential(keep.device):
+        return _chunked(keep, torch.addcmul(new, new, keep, value=-1), first)
+    made = torch.empty_like(new)
+    state = first
+    for kept, one, out in zip(keep.unbind(1), new.unbind(1), made.unbind(1), strict=True):
+        state = torch.lerp(one, state, kept, out=out)
+    return made
 
 
 def _backwards(keep: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient by ``add``: what a step adds lives on in every later state."""
-    if keep.device.type == "cpu":
-        made = torch.empty_like(gradient)
-        slope = torch.zeros_like(gradient[:, 0])
-        kept = slope
-        rows = zip(keep.unbind(1)[::-1], gradient.unbind(1)[::-1], made.unbind(1)[::-1], strict=True)
-        for after, one, out in rows:
-            slope = torch.addcmul(one, kept, slope, out=out)
-            kept = after
-        return made
-    later = torch.cat([keep[:, 1:], torch.zeros_like(keep[:, :1])], 1)
-    return _chunked(later.flip(1), gradient.flip(1), torch.zeros_like(gradient[:, 0])).flip(1)
+    """The gradient by the state after each step: it lives on in every later state."""
+    if not _sequential(keep.device):
+        later = torch.cat([keep[:, 1:], torch.zeros_like(keep[:, :1])], 1)
+        return _chunked(later.flip(1), gradient.flip(1), torch.zeros_like(gradient[:, 0])).flip(1)
+    made = torch.empty_like(gradient)
+    slope = torch.zeros_like(gradient[:, 0])
+    kept = slope
+    rows = zip(keep.unbind(1)[::-1], gradient.unbind(1)[::-1], made.unbind(1)[::-1], strict=True)
+    for after, one, out in rows:
+        slope = torch.addcmul(one, kept, slope, out=out)
+        kept = after
+    return made
 
 
 def _chunked(keep: Tensor, add: Tensor, first: Tensor) -> Tensor:
-    """The scan in chunks of about the square root of its length: inside all of them at once, then from one to the next."""
+    """``h[t] = keep[t] * h[t - 1] + add[t]`` in chunks of the root of the length: inside all at once, then from one to the next."""
     length = keep.shape[1]
     size = max(1, math.isqrt(length))
     over = -length % size
