@@ -8,7 +8,7 @@ A plugin is a package with an entry point in the group ``artgen.backends``, name
 ``module:Class``. It writes ``api_version = 1`` into its class: an artgen whose contract is another refuses it with a sentence.
 
 What a plugin may build on, with the same promise of stability: this module; :mod:`artgen.options`, :mod:`artgen.errors`,
-:mod:`artgen.artwork`, :mod:`artgen.dataset`, :mod:`artgen.model`, :mod:`artgen.recipe`, :mod:`artgen.files`;
+:mod:`artgen.artwork`, :mod:`artgen.dataset`, :mod:`artgen.model`, :mod:`artgen.recipe`, :mod:`artgen.files`, :mod:`artgen.hub`;
 :mod:`artgen.training` (``fit``, ``seeded``, ``Task``, ``Phase``, ``Batch``, ``Position``, ``Layout``, ``Run``); :mod:`artgen.media`
 (decode, encode, prepare); :mod:`artgen.nn` and :mod:`artgen.metrics`; :mod:`artgen.testing` for its tests. Names with a leading
 underscore, the command line and the registry are artgen's own.

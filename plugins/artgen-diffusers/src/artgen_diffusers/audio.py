@@ -22,7 +22,7 @@ class AudioDiffusers(Backend):
     api_version: ClassVar[int] = 1
     modality: ClassVar[str] = "audio"
     name: ClassVar[str] = "diffusers"
-    summary: ClassVar[str] = "Stable Audio, AudioLDM 2, ACE-Step and the other sound pipelines of diffusers."
+    summary: ClassVar[str] = "Stable Audio and the other sound pipelines of diffusers."
     source: ClassVar[str] = "von Platen et al. 2022, 'Diffusers: State-of-the-art diffusion models'"
 
     Generate: ClassVar[type[Options]] = declared.GenerateAudio

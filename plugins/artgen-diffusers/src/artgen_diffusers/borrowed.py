@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 import warnings
 from collections.abc import Iterator
 
 import numpy as np
 import torch
+
+_NOWHERE = logging.NullHandler()
 
 
 @contextlib.contextmanager
@@ -17,12 +20,14 @@ def borrowed(seed: int = 0) -> Iterator[None]:
     from diffusers.utils import logging as diffusers_log
     from transformers.utils import logging as transformers_log
 
-    kept = [(log, log.get_verbosity(), log._tqdm_active) for log in (diffusers_log, transformers_log)]
+    bars = [(log, log._tqdm_active) for log in (diffusers_log, transformers_log)]
+    loggers = [(logger, logger.handlers) for logger in map(logging.getLogger, ("diffusers", "transformers"))]
     states = random.getstate(), np.random.get_state()
     try:
-        for log, _, _ in kept:
-            log.set_verbosity_error()
+        for log, _ in bars:
             log._tqdm_active = False  # enable_progress_bar() would also change huggingface_hub's
+        for logger, _ in loggers:
+            logger.handlers = [_NOWHERE]  # to set the level would make every logger of the process work its own out again
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
             torch.manual_seed(seed)
@@ -32,6 +37,7 @@ def borrowed(seed: int = 0) -> Iterator[None]:
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
-        for log, verbosity, active in kept:
-            log.set_verbosity(verbosity)
+        for log, active in bars:
             log._tqdm_active = active
+        for logger, handlers in loggers:
+            logger.handlers = handlers
