@@ -45,7 +45,7 @@ class Sampling(Options, frozen=True):
     top_k: Annotated[int, Meta(ge=0, description="Choose among this many likeliest codes only; 0 for all.")] = 0
     top_p: Annotated[
         float, Meta(gt=0, le=1, description="Choose among the likeliest codes that together have this probability.")
-    ] = 1.0
+    ] = 0.95
 
 
 class Generate(Sampling, frozen=True):
