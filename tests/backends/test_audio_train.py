@@ -189,6 +189,14 @@ def test_slices_of_a_batch_add_up_to_the_batch(model: Model, dataset: Dataset, t
         assert torch.allclose(tensor, sliced.tensors()[name], atol=2e-3), name
 
 
+@pytest.mark.parametrize("representation", ["codec", "mulaw"])
+def test_half_precision_learns_too(dataset: Dataset, tmp_path: Path, representation: str) -> None:
+    found = trained(dataset, tmp_path / "run", precision="bf16", representation=representation, steps=2, weights="fp16")
+    assert all(torch.isfinite(tensor).all() for tensor in found.tensors().values())
+    assert {tensor.dtype for tensor in found.tensors().values()} == {torch.float16}
+    assert len(api.generate("audio", model=found, seed=0, seconds=0.1)[0].numpy())
+
+
 def test_stereo_at_another_rate(tmp_path: Path) -> None:
     stereo = prepared(tmp_path, channels="stereo", rate=16_000, files=2, seconds=1.0)
     found = trained(stereo, tmp_path / "run", steps=2)

@@ -110,7 +110,7 @@ class Rnn(Backend):
         options = options.replace(batch_size=plan.batch)
         moments = Moments(dataset)
         with seeded(options.seed):
-            tasks = make_tasks(moments, options, plan, run.device)
+            tasks = make_tasks(moments, options, plan, run.device, progress)
         return fit(tasks, moments, dataclasses.replace(run, options=options), progress)
 
     def generate(self, model: Model, seeds: Sequence[int], options: Any, progress: Progress = SILENT) -> Iterator[Artwork]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from artgen.artwork import Artwork, Audio, Image
+from artgen.backend import SILENT, Progress
 from artgen.backends.audio.rnn import augment
 from artgen.backends.audio.rnn.composer import Composer
 from artgen.backends.audio.rnn.presets import Recipe
@@ -44,12 +45,13 @@ class ComposerTask(Task):
     metrics: ClassVar[dict[str, Literal["lower", "higher"]]] = {"val/loss": "lower", "bits_per_second": "lower"}
 
     def __init__(
-        self, moments: Moments, options: Rnn.Train, plan: Recipe, network: dict[str, Any], *, codec: Codec | None, device: str
+        self, moments: Moments, options: Rnn.Train, plan: Recipe, network: dict[str, Any], *, codec: Codec | None, device: str,
+        progress: Progress = SILENT,
     ) -> None:  # fmt: skip
         super().__init__()
         self.name, self.share = "composer", 1.0 - plan.share
         self.options, self.plan, self.moments = options, plan, moments
-        self.device = device
+        self.device, self.progress = device, progress
         self.network = network
         self.composer = Composer(**network["composer"])
         self.averaged = {"composer": self.composer}
@@ -74,13 +76,16 @@ class ComposerTask(Task):
             self.__dict__["_codec"] = found
         codec: Any = self._codec
         codec.to(self.device).eval()
-        self.tapes = [self._encoded(codec, self.moments.tape, 0.0, 1.0)]
         random = np.random.default_rng(self.options.seed)
         seconds = self.moments.tape.length / self.moments.tape.rate
-        for _ in range(min(VERSIONS, int(MOST_SECONDS / seconds)) if self.options.pitch or self.options.stretch else 0):
+        copies = min(VERSIONS, int(MOST_SECONDS / seconds)) if self.options.pitch or self.options.stretch else 0
+        self.progress.start("encoding", (1 + copies) * seconds, "seconds")
+        self.tapes = [self._encoded(codec, self.moments.tape, 0.0, 1.0)]
+        for _ in range(copies):
             semitones = float(random.uniform(-1, 1)) * self.options.pitch
             factor = 1 + float(random.uniform(-1, 1)) * self.options.stretch
             self.tapes.append(self._encoded(codec, self.moments.tape, semitones, factor))
+        self.progress.finish()
         if self.moments.held:
             self.held = self._encoded(codec, self.moments.held, 0.0, 1.0)
         shortest = min(tape.shape[1] for tape in self.tapes)
@@ -150,6 +155,8 @@ class ComposerTask(Task):
         def blocks() -> Iterator[NDArray[np.float32]]:
             for start in range(0, tape.length, size):
                 block = tape.read(start, min(size, tape.length - start))
+                if tape is self.moments.tape:
+                    self.progress.advance(len(block) / tape.rate)
                 if semitones or factor != 1:
                     wave = torch.from_numpy(block.T.copy()).to(self.device)
                     block = augment.transposed(wave, semitones, factor).cpu().numpy().T

@@ -40,12 +40,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SKETCH = Recipe(
-    batch=8, share=CODEC_SHARE, crop=64, span=256, codec_rate=1.5e-3, composer_rate=3e-3, dropout=0.1,
+    batch=8, share=CODEC_SHARE, crop=64, span=256, codec_rate=2.5e-3, composer_rate=3e-3, dropout=0.1,
     codec={"width": 128, "encoder": 2, "decoder": 4, "expansion": 3, "latent": 48, "codebooks": 6, "size": 256},
     composer={"width": 192, "layers": 3, "narrow": 96, "inner": 128},
 )  # fmt: skip
 STANDARD = Recipe(
-    batch=8, share=CODEC_SHARE, crop=64, span=512, codec_rate=1.5e-3, composer_rate=2e-3, dropout=0.15,
+    batch=8, share=CODEC_SHARE, crop=64, span=512, codec_rate=2.5e-3, composer_rate=2e-3, dropout=0.15,
     codec={"width": 192, "encoder": 2, "decoder": 5, "expansion": 3, "latent": 48, "codebooks": 8, "size": 256},
     composer={"width": 256, "layers": 4, "narrow": 128, "inner": 144},
 )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from artgen.backend import SILENT, Progress
 from artgen.backends.audio.rnn import presets
 from artgen.backends.audio.rnn.presets import Recipe
 from artgen.errors import ModelError, OptionError, TrainingError
@@ -64,7 +65,7 @@ def settled(options: Rnn.Train) -> Recipe:
     return presets.recipe(options, minutes)
 
 
-def make_tasks(moments: Moments, options: Rnn.Train, plan: Recipe, device: str) -> list[Task]:
+def make_tasks(moments: Moments, options: Rnn.Train, plan: Recipe, device: str, progress: Progress = SILENT) -> list[Task]:
     """The stages for a recipe: a codec, unless one is brought, and the composer of its codes; or the plain network alone."""
     from artgen.backends.audio.rnn.codec_task import CodecTask
     from artgen.backends.audio.rnn.composer_task import ComposerTask
@@ -77,12 +78,12 @@ def make_tasks(moments: Moments, options: Rnn.Train, plan: Recipe, device: str) 
     if options.codec is not None:
         codec, network = brought(options.codec, moments)
         whole = {"codec": network, "composer": presets.composer_network(plan, network), **sound}
-        return [ComposerTask(moments, options, plan, whole, codec=codec, device=device)]
+        return [ComposerTask(moments, options, plan, whole, codec=codec, device=device, progress=progress)]
     network = presets.codec_network(plan, moments.tape.rate, moments.tape.channels)
     whole = {"composer": presets.composer_network(plan, network), **sound}
     return [
         CodecTask(moments, options, plan, network),
-        ComposerTask(moments, options, plan, whole, codec=None, device=device),
+        ComposerTask(moments, options, plan, whole, codec=None, device=device, progress=progress),
     ]
 
 
