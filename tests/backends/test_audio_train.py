@@ -65,7 +65,10 @@ class Cut(BaseException):
 
 
 class Cutting(Silent):
-    """Kills a training when ``count`` steps are done."""
+    """Kills a training when ``count`` steps are done; like a bar on a terminal it cannot be copied."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        raise TypeError("cannot pickle '_io.TextIOWrapper' object")
 
     def __init__(self, count: int) -> None:
         self.left = count

@@ -51,7 +51,8 @@ class ComposerTask(Task):
         super().__init__()
         self.name, self.share = "composer", 1.0 - plan.share
         self.options, self.plan, self.moments = options, plan, moments
-        self.device, self.progress = device, progress
+        self.device = device
+        self._progress = lambda: progress  # the loop measures on copies of a task, and a bar cannot be copied
         self.network = network
         self.composer = Composer(**network["composer"])
         self.averaged = {"composer": self.composer}
@@ -79,13 +80,14 @@ class ComposerTask(Task):
         random = np.random.default_rng(self.options.seed)
         seconds = self.moments.tape.length / self.moments.tape.rate
         copies = min(VERSIONS, int(MOST_SECONDS / seconds)) if self.options.pitch or self.options.stretch else 0
-        self.progress.start("encoding", (1 + copies) * seconds, "seconds")
+        progress = self._progress()
+        progress.start("encoding", (1 + copies) * seconds, "seconds")
         self.tapes = [self._encoded(codec, self.moments.tape, 0.0, 1.0)]
         for _ in range(copies):
             semitones = float(random.uniform(-1, 1)) * self.options.pitch
             factor = 1 + float(random.uniform(-1, 1)) * self.options.stretch
             self.tapes.append(self._encoded(codec, self.moments.tape, semitones, factor))
-        self.progress.finish()
+        progress.finish()
         if self.moments.held:
             self.held = self._encoded(codec, self.moments.held, 0.0, 1.0)
         shortest = min(tape.shape[1] for tape in self.tapes)
@@ -156,7 +158,7 @@ class ComposerTask(Task):
             for start in range(0, tape.length, size):
                 block = tape.read(start, min(size, tape.length - start))
                 if tape is self.moments.tape:
-                    self.progress.advance(len(block) / tape.rate)
+                    self._progress().advance(len(block) / tape.rate)
                 if semitones or factor != 1:
                     wave = torch.from_numpy(block.T.copy()).to(self.device)
                     block = augment.transposed(wave, semitones, factor).cpu().numpy().T
