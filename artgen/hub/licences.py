@@ -7,9 +7,7 @@ from pathlib import Path
 
 from artgen.errors import UsageError
 
-_FORBIDS = re.compile(
-    r"(^|[-_ ])nc([-_ ]|$)|non-?commercial|research(?!-sell)|deepfloyd|apple-amlr|cc-by-nc|academic", re.IGNORECASE
-)
+_FORBIDS = re.compile(r"(^|[-_ ])nc([-_ ]|$)|non-?commercial|research|academic|deepfloyd|apple-amlr", re.IGNORECASE)
 _ALLOWS = (
     "apache-2.0", "mit", "mit-0", "bsd", "bsd-2-clause", "bsd-3-clause", "isc", "unlicense", "cc0-1.0", "cc-by-2.0", "cc-by-3.0",
     "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "wtfpl", "zlib", "gpl-2.0", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0",

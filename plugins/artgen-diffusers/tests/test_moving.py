@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from artgen import api
 from artgen.artwork import Audio, Video
 from artgen.errors import ArtgenError, ModelError, OptionError, UsageError
 from artgen_diffusers.borrowed import borrowed
+from artgen_diffusers.video import VideoDiffusers
 
 Pipelines = Callable[[str], Path]
 CLIP: dict[str, Any] = {"width": 32, "height": 32}
@@ -103,6 +104,18 @@ def test_a_file_of_prompts_gives_a_work_for_each(pipelines: Pipelines, tmp_path:
     works = api.generate(modality, prompts=tmp_path / "prompts.txt", **common)
     assert [work.options["prompt"] for work in works] == ["red", "blue"]
     assert np.array_equal(works[1].numpy(), api.generate(modality, prompt="blue", **common)[0].numpy())
+
+
+def test_a_sister_keeps_the_number_format_and_shares_all_parts(pipelines: Pipelines) -> None:
+    model = VideoDiffusers.find_model(str(pipelines("wan")))
+    common: dict[str, Any] = {"model": model, "backend": "diffusers", "prompt": "x", "device": "cpu", "steps": 2, "dtype": "bf16"}
+    api.generate("video", seed=1, frames=1, **common, **CLIP)
+    api.modify("video", Video(np.stack([blob(1)] * 5), fps=8, name="own.mp4"), strength=0.9, resolution=32, **common)
+    turned = cast(dict[str, Any], model.cache["turned"])
+    words, clips = turned["generate"], turned["change"]
+    assert type(clips).__name__ == "WanVideoToVideoPipeline"
+    assert all(clips.components[name] is part for name, part in words.components.items() if isinstance(part, torch.nn.Module))
+    assert (clips.transformer.dtype, clips.text_encoder.dtype, clips.vae.dtype) == (torch.bfloat16, torch.bfloat16, torch.float32)
 
 
 REFUSED: list[tuple[str, str, dict[str, Any], type[ArtgenError], str]] = [

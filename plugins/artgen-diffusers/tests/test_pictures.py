@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -142,6 +142,31 @@ def test_steps_are_told_and_the_licence_once(pipelines: Pipelines) -> None:
     assert progress.started == ["loading sd", "sd", "sd", "sd", "sd"]
     assert (progress.open, progress.faults) == (0, [])
     assert progress.advances >= 12
+
+
+def test_words_and_pictures_share_what_is_loaded(pipelines: Pipelines, picture: Path) -> None:
+    model, progress = ImageDiffusers.find_model(str(pipelines("sd"))), Recording()
+    common: dict[str, Any] = {
+        "model": model,
+        "backend": "diffusers",
+        "prompt": "x",
+        "steps": 4,
+        "device": "cpu",
+        "progress": progress,
+    }
+    first = api.generate("image", seed=1, **common, **SIZE)[0]
+    api.modify("image", picture, **common)
+    mask = Image(np.full((40, 48, 3), 255, np.uint8)).save(picture.parent / "mask.png")
+    api.modify("image", picture, mask=mask, **common)
+    assert np.array_equal(first.numpy(), api.generate("image", seed=1, **common, **SIZE)[0].numpy())
+    assert progress.started.count("loading sd") == 1
+    turned = cast(dict[str, Any], model.cache["turned"])
+    assert len({id(pipeline.unet) for pipeline in turned.values()}) == 1
+    assert [type(pipeline).__name__ for pipeline in turned.values()] == [
+        "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
+    ]  # fmt: skip
+    api.generate("image", seed=1, dtype="bf16", **common, **SIZE)
+    assert progress.started.count("loading sd") == 2
 
 
 def test_a_picture_is_changed_as_diffusers_does_at_its_own_size(pipelines: Pipelines, picture: Path) -> None:

@@ -136,7 +136,10 @@ def _sister(pipeline: Any, table: dict[str, str], asked: str, cannot: str) -> An
         raise UsageError(f"{asked}: {kind} has no way to {cannot}")
     if kind == "WanPipeline" and table is FROM_IMAGE and not pipeline.config.get("expand_timesteps"):
         raise UsageError(f"{asked}: this {kind} was not trained to {cannot}")
-    return getattr(diffusers, table[kind]).from_pipe(pipeline)
+    # Not from_pipe, which would turn all parts into 32 bits.
+    sister = getattr(diffusers, table[kind])
+    has = {**pipeline.config, **pipeline.components}
+    return sister(**{name: has[name] for name in inspect.signature(sister.__init__).parameters if name in has})
 
 
 def _require_clips(pipeline: Any) -> dict[str, inspect.Parameter]:

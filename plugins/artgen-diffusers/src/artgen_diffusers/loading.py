@@ -6,7 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -61,18 +61,25 @@ def loaded(model: Model, options: Loading, progress: Progress, purpose: str, con
         base.accept(progress, commercial_only=options.commercial_only)
     elif options.commercial_only:
         raise UsageError(f"{model.name}: it states no licence; leave --commercial-only out if the pictures behind it are yours")
-    key = (purpose, dtype_of(options, base, model.device), model.device, lora, switches)
+    # What lies in main memory until it is used hangs on the pipeline that uses it; otherwise all purposes share the parts of one.
+    alone = purpose if options.offload != "none" else ""
+    key = (dtype_of(options, base, model.device), model.device, lora, switches, alone)
     if model.cache.get("key") != key:
-        model.cache.pop("pipeline", None)  # two at once may not fit
+        for name in ("whole", "turned"):
+            model.cache.pop(name, None)  # two at once may not fit
         with told(model.name), borrowed():
-            pipeline = convert(_built(model, base, options, progress))
-            _add_loras(pipeline, model, options)
-            _switch(pipeline, model.device, options)
-        model.cache.update(key=key, pipeline=pipeline, scheduler=getattr(pipeline, "scheduler", None))
-    pipeline = model.cache["pipeline"]
+            whole = _built(model, base, options, progress)
+            _add_loras(whole, model, options)
+            turned = convert(whole)
+            _switch(turned, model.device, options)
+        model.cache.update(key=key, whole=whole, turned={purpose: turned}, scheduler=getattr(whole, "scheduler", None))
+    turned = cast(dict[str, Any], model.cache["turned"])
+    if purpose not in turned:
+        with told(model.name), borrowed():
+            turned[purpose] = convert(model.cache["whole"])
     with borrowed():
-        _schedule(pipeline, model.cache["scheduler"], getattr(options, "scheduler", None))
-    return pipeline
+        _schedule(turned[purpose], model.cache["scheduler"], getattr(options, "scheduler", None))
+    return turned[purpose]
 
 
 def parameters(pipeline: Any) -> dict[str, inspect.Parameter]:
@@ -159,8 +166,10 @@ def from_folder(model: HubModel, dtype: torch.dtype) -> Any:
     kind = model.config.network["class"]
     if not hasattr(diffusers, kind):
         raise ModelError(f"{model.name}: its pipeline {kind} is not one of diffusers {diffusers.__version__}; update diffusers")
+    # The decoder of Wan loses too much in 16 bits, and is small.
+    dtypes = {"default": dtype, "vae": torch.float32} if kind.startswith("Wan") else dtype
     pipeline = getattr(diffusers, kind).from_pretrained(
-        model.folder, torch_dtype=dtype, variant=model.variant or None, use_safetensors=True, local_files_only=True,
+        model.folder, torch_dtype=dtypes, variant=model.variant or None, use_safetensors=True, local_files_only=True,
     )  # fmt: skip
     encoder = getattr(pipeline, "text_encoder", None)
     if hasattr(encoder, "final_layer_norm") and not hasattr(encoder, "text_model"):
