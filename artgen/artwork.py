@@ -320,6 +320,21 @@ def grid(images: list[Image], columns: int, rows: int) -> Image:
     return Image(sheet, seeds=tuple(seed for image in images for seed in image.seeds))
 
 
+def moving_grid(clips: list[Video], columns: int, rows: int) -> Video:
+    """Clips of one size, length and rate side by side, row by row, as one clip without sound; places left over stay white.
+
+    Raises:
+        UsageError: as :func:`grid`, or the clips differ in length or rate.
+    """
+    if len({(len(clip.frames), clip.fps) for clip in clips}) > 1:
+        raise UsageError("a grid holds clips of one length and rate")
+    moments = zip(*(clip.frames for clip in clips), strict=True)
+    sheets = [grid([Image(frame) for frame in moment], columns, rows).pixels for moment in moments]
+    if not sheets:
+        raise UsageError("a grid needs at least one clip")
+    return Video(np.stack(sheets), fps=clips[0].fps, seeds=tuple(seed for clip in clips for seed in clip.seeds))
+
+
 def kind(modality: str) -> type[Artwork]:
     """The class of works of ``modality``, a plugin's included.
 

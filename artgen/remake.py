@@ -14,7 +14,7 @@ import numpy as np
 
 from artgen import registry
 from artgen.api import iter_generate, iter_modify
-from artgen.artwork import Artwork, Audio, Image, Text, grid, open_artwork, read_text
+from artgen.artwork import Artwork, Audio, Image, Text, Video, grid, moving_grid, open_artwork, read_text
 from artgen.backend import SILENT, Backend, Progress
 from artgen.errors import ArtgenError, ModelError, SourceError
 from artgen.files import similar
@@ -161,9 +161,10 @@ def _make(recipe: Recipe, model: Model, beside: Path, device: str, progress: Pro
 def _lay_out(recipe: Recipe, made: list[Artwork], beside: Path) -> Artwork:
     kind, _, size = recipe.layout.partition(" ")
     pictures = [work for work in made if isinstance(work, Image)]
-    if kind == "grid" and pictures:
-        columns, _, rows = size.partition("x")
-        return grid(pictures, int(columns), int(rows))
+    if kind == "grid":
+        columns, rows = (int(number) for number in size.split("x"))
+        clips = [work for work in made if isinstance(work, Video)]
+        return moving_grid(clips, columns, rows) if clips else grid(pictures, columns, rows)
     if kind == "compare" and pictures:
         before = open_artwork(_unchanged(next(item for item in recipe.inputs if item.role == "input"), beside))
         return side_by_side(before, pictures[0])

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 
+from artgen.backend import SILENT
+from artgen.backends.video.gan3d import presets
+from artgen.backends.video.gan3d.backend import Gan3d
 from artgen.dataset import Dataset, Manifest, fingerprint, write_manifest
+from artgen.model import Model
+from artgen.training import Run
 
 
 def clip(number: int, frames: int = 8, size: int = 32) -> NDArray[np.uint8]:
@@ -37,3 +44,15 @@ def clips(folder: Path, *, count: int = 12, frames: int = 8, size: int = 32, cla
         notes={"fps": 10.0}, fingerprint=fingerprint(*(array.tobytes() for array in arrays.values())),
     )  # fmt: skip
     return write_manifest(folder, manifest)
+
+
+def tiny_model(folder: Path, **changes: Any) -> Model:
+    """A model of ``video.gan3d`` a few channels wide, trained for two steps on clips of 8 frames of 32 pixels, with two classes."""
+    data = clips(folder / "data", classes=2)
+    (folder / "run").mkdir()
+    options = Gan3d.Train(
+        **{"steps": 2, "batch_size": 4, "previews": 0, "precision": "fp32", "memory_format": "contiguous", **changes}
+    )
+    narrow = {"WIDTHS": {"sketch": ((12, 8, 8, 6), (8, 8, 6), (8, 6, 6))}, "BACKGROUND": {"sketch": (8, 8, 6, 6)}, "CLASSIC": 4}
+    with patch.multiple(presets, **narrow):
+        return Gan3d().train(data, Run(folder / "run", "video.gan3d", options, "cpu", False), options, SILENT)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from artgen import api
-from artgen.artwork import Artwork, Image, grid, open_artwork, read_recipe
+from artgen.artwork import Artwork, Image, Video, grid, moving_grid, open_artwork, read_recipe
 from artgen.cli.places import Places, check_writable, seed_text
 from artgen.cli.progress import duration
 from artgen.cli.seeds import parse_seeds
@@ -103,7 +103,7 @@ def generate(modality: str, own: Any, options: Values, arguments: Arguments) -> 
         progress=voice.progress, share=not sheet, **options,
     )  # fmt: skip
     if sheet:
-        works = iter([_as_grid(list(works), *sheet)])
+        works = iter([_as_grid(list(works), *sheet, modality)])
     files = list(_saved(works, where, model, own, voice, signature, asked=len(seeds or ()) or count or 1))
     if own.json:
         voice.result({"model": model.name, "backend": model.backend, "files": files})
@@ -263,15 +263,18 @@ def _sheet(own: Options) -> tuple[int, int] | None:
     return columns, rows
 
 
-def _as_grid(works: list[Artwork], columns: int, rows: int) -> Artwork:
+def _as_grid(works: list[Artwork], columns: int, rows: int, modality: str) -> Artwork:
     from msgspec.structs import replace
 
-    pictures = [work for work in works if isinstance(work, Image)]
-    if len(pictures) != len(works):
+    pictures, clips = [work for work in works if isinstance(work, Image)], [work for work in works if isinstance(work, Video)]
+    if works and len(pictures) == len(works):
+        sheet: Artwork = grid(pictures, columns, rows)
+    elif works and len(clips) == len(works) and modality == "video":  # the walk of a picture model is one film of all seeds
+        sheet = moving_grid(clips, columns, rows)
+    else:
         raise UsageError("--grid is for pictures; leave it out for moving ones")
-    sheet = grid(pictures, columns, rows)
-    if pictures[0].recipe is not None:
-        sheet.recipe = replace(pictures[0].recipe, seeds=sheet.seeds, layout=f"grid {columns}x{rows}")
+    if works[0].recipe is not None:
+        sheet.recipe = replace(works[0].recipe, seeds=sheet.seeds, layout=f"grid {columns}x{rows}")
     return sheet
 
 

@@ -31,9 +31,11 @@ def small(**changes: Any) -> Generator:
 def latents(generator: Generator, frames: int, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
     draws = torch.Generator().manual_seed(3)
     steps = generator.steps(frames)
-    noise = torch.randn(count, len(steps) + 2 * motion.REACH, motion.NOISES, generator=draws)
+    moments = tuple(float(step) for step in range(steps.start, steps.stop))
+    span = motion.Span.around(moments[0], moments[-1])
+    noise = torch.randn(count, len(span), motion.NOISES, generator=draws)
     turns = torch.rand(count, motion.OSCILLATORS, 2, generator=draws)
-    return torch.randn(count, 8, generator=draws), motion.motion(noise, turns, steps.start)
+    return torch.randn(count, 8, generator=draws), motion.motion(noise, turns, moments, span.start)
 
 
 @pytest.mark.parametrize("background", [(), (8, 8, 8, 6)])
@@ -92,18 +94,44 @@ def test_doubling_of_clips_is_upsampling_and_a_convolution() -> None:
     torch.testing.assert_close(doubled(x, weight), expected, rtol=0, atol=1e-4)
 
 
-def test_motion_latents_have_unit_variance_and_go_on_where_they_stopped() -> None:
+MOMENTS = tuple(float(step) for step in range(-3, 7))
+
+
+def motions(moments: tuple[float, ...], count: int = 400, period: int | None = None) -> torch.Tensor:
+    """Latents of the same draws at ``moments``."""
     draws = torch.Generator().manual_seed(0)
-    noise = torch.randn(400, 10 + 2 * motion.REACH, motion.NOISES, generator=draws)
-    turns = torch.rand(400, motion.OSCILLATORS, 2, generator=draws)
-    whole = motion.motion(noise, turns, -3)
-    assert whole.shape == (400, 10, motion.SIZE)
-    assert whole.mean((0, 1)).abs().max() < 0.15
-    torch.testing.assert_close(whole.square().mean((0, 1)), torch.ones(motion.SIZE), rtol=0, atol=0.2)
-    later = motion.motion(noise[:, 4:], turns, 1)
-    torch.testing.assert_close(later, whole[:, 4:], rtol=0, atol=1e-5)
+    span = motion.Span.around(-3, 14) if period is None else motion.Span(0, period)
+    turns = torch.rand(count, motion.OSCILLATORS, 2, generator=draws)
+    return motion.motion(torch.randn(count, len(span), motion.NOISES, generator=draws), turns, moments, span.start, period)
+
+
+@pytest.mark.parametrize(("moments", "period"), [(MOMENTS, None), ((0.0, 0.3, 4.5, 5.25), None), (MOMENTS, 6), (MOMENTS, 2)])
+def test_motion_latents_have_unit_variance_wherever_they_are_read(moments: tuple[float, ...], period: int | None) -> None:
+    found = motions(moments, 2000, period)
+    assert found.shape == (2000, len(moments), motion.SIZE)
+    assert found.mean((0, 1)).abs().max() < 0.15
+    torch.testing.assert_close(found.square().mean((0, 1)), torch.ones(motion.SIZE), rtol=0, atol=0.12)
+
+
+def test_motion_latents_are_smooth_and_some_are_slower() -> None:
+    whole = motions(MOMENTS)
     fast, slow = whole[..., 0].diff(dim=1), whole[..., motion.NOISES - 1].diff(dim=1)
     assert fast.square().mean() > 4 * slow.square().mean()
+    near = motions((2.0, 2.05))
+    assert (near[:, 1] - near[:, 0]).square().mean() < 0.03
+    between = motions((2.0, 2.5, 3.0))
+    torch.testing.assert_close(between[:, ::2], motions((2.0, 3.0)))
+
+
+def test_a_period_returns() -> None:
+    torch.testing.assert_close(motions((1.25, 2.0), period=5), motions((6.25, 12.0), period=5), rtol=0, atol=1e-4)
+    assert (motions((1.0, 3.0), period=5).diff(dim=1)).abs().mean() > 0.1
+
+
+def test_more_noises_begin_with_the_same() -> None:
+    short, long = (motion.draw(motion.Span(0, count), torch.Generator().manual_seed(2)) for count in (70, 300))
+    assert torch.equal(short[0], long[0])
+    assert torch.equal(short[1], long[1][:, :70])
 
 
 @pytest.mark.parametrize(("frames", "size"), [(16, 64), (16, 32), (8, 32), (12, 32), (32, 32)])

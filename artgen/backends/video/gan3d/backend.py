@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from artgen.artwork import Artwork
 from artgen.backend import SILENT, Backend, Progress, Score, TrainOptions
 from artgen.backends.video.gan3d import evaluate as evaluation
+from artgen.errors import OptionError
 from artgen.media import prepare_video
 from artgen.options import Meta, Options
 
@@ -70,6 +72,40 @@ class Gan3d(Backend):
         ] = 4
         ema: Annotated[float, Meta(ge=0, le=1, description="Half-life of the averaged weights, as a share of the run.")] = 0.02
 
+    class Generate(Options):
+        """Options of ``generate``."""
+
+        truncation: Annotated[
+            float, Meta(ge=0, le=2, description="Distance from the mean clip: 0 is the mean, 1 the full variety.")
+        ] = 0.8
+        class_: Annotated[str | None, Meta(description="Make clips of this class, by name or number.")] = None
+        seconds: Annotated[
+            float | None,
+            Meta(gt=0, le=3600, description="Length of a clip; as long as those of the training when not given.",
+                 extra={"unit": "seconds"}),
+        ] = None  # fmt: skip
+        fps: Annotated[
+            float | None,
+            Meta(gt=0, le=120, description="Frames a second: more of them make the same motion smoother; as in the training "
+                 "when not given.", extra={"unit": "frames"}),
+        ] = None  # fmt: skip
+        loop: Annotated[bool, Meta(description="End where the clip began, so that it can be shown for ever.")] = False
+        audio: Annotated[
+            str | None,
+            Meta(
+                description="Sound that drives the motion and is heard in the clip; without --seconds the clip is as long as it.",
+                extra={"file": True},
+            ),
+        ] = None
+        reactivity: Annotated[
+            float, Meta(ge=0, le=3, description="How strongly motion and truncation follow --audio; 0: not at all.")
+        ] = 1.0
+
+        def __post_init__(self) -> None:
+            Options.__post_init__(self)
+            if self.loop and self.audio is not None:
+                raise OptionError("--loop ends where it began, --audio when the sound does; leave one of them out")
+
     def prepare(self, sources: Sequence[str | Path], folder: Path, options: Any, progress: Progress = SILENT) -> Dataset:
         """Cut films into a dataset of clips that every video backend can train on."""
         return prepare_video.prepare(sources, folder, options, progress)
@@ -96,3 +132,9 @@ class Gan3d(Backend):
     def evaluate(self, model: Model, dataset: Dataset, options: Any, progress: Progress = SILENT) -> dict[str, Score]:
         """Untruncated samples against the real clips."""
         return evaluation.evaluate(self, model, dataset, options, progress)
+
+    def generate(self, model: Model, seeds: Sequence[int], options: Any, progress: Progress = SILENT) -> Iterator[Artwork]:
+        """One clip a seed, of any length."""
+        from artgen.backends.video.gan3d.sample import Sampler
+
+        yield from Sampler.of(model, self).clips(seeds, options, progress)

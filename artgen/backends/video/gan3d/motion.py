@@ -1,8 +1,9 @@
 """Motion latents: sequences of random numbers that change smoothly, at several speeds, and swing.
 
 A step of the latent stands for four frames. Some of its numbers are noise that is smoothed along time, a third of them each over
-one, two and four steps; the others are pairs of a cosine and a sine whose frequency and phase are drawn, so that what a clip
-repeats need not be learnt as noise. Each number alone has mean 0 and variance 1.
+three lengths; the others are pairs of a cosine and a sine whose frequency and phase are drawn, so that what a clip repeats need
+not be learnt as noise. Each number alone has mean 0 and variance 1. The latent can be read at any moment: closer together for
+slow motion, round a circle for a loop.
 Sources: Brooks et al. 2022, "Generating Long Videos of Dynamic Scenes", section 3.1 (noise smoothed over several lengths);
 Skorokhodov et al. 2022, "StyleGAN-V", section 3.2 (periodic motion codes).
 """
@@ -10,11 +11,13 @@ Skorokhodov et al. 2022, "StyleGAN-V", section 3.2 (periodic motion codes).
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-# B batch, K steps, R the steps beside them that smoothing reads, N noises, O oscillators
+# B batch, K moments that are read, J noises in a row, N noises beside each other, O oscillators
 
 NOISES = 24
 OSCILLATORS = 4
@@ -30,33 +33,72 @@ REACH = 9
 SLOWEST, FASTEST = 1 / 16, 1 / 2.5
 """Turns an oscillator makes in a step."""
 
+_BLOCK = 64  # noises drawn in one go: a longer film begins as a shorter one does
 
-def motion(noise: Tensor, turns: Tensor, start: int) -> Tensor:
-    """Motion latents [B, K, :data:`SIZE`] of the steps from ``start`` on.
 
-    ``noise`` [B, K + 2 R, N] is standard normal, with R = :data:`REACH` more steps on each side; ``turns`` [B, O, 2] are
-    uniform in 0..1 and fix frequency and phase of the oscillators.
+@dataclass(frozen=True)
+class Span:
+    """The noises [B, J, N] of the steps from ``start`` to ``stop`` (not included)."""
+
+    start: int
+    stop: int
+
+    @classmethod
+    def around(cls, first: float, last: float) -> Span:
+        """What is read for moments from ``first`` to ``last``."""
+        return cls(math.floor(first) - REACH, math.ceil(last) + REACH + 1)
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def motion(noise: Tensor, turns: Tensor, moments: tuple[float, ...], start: int, period: int | None = None) -> Tensor:
+    """Motion latents [B, K, :data:`SIZE`] at ``moments`` [K], in steps.
+
+    ``noise`` [B, J, N] is standard normal, of the steps from ``start`` on; ``turns`` [B, O, 2] are uniform in 0..1 and fix
+    frequency and phase of the oscillators. With ``period`` everything returns after so many steps: noise j stands for j plus
+    every multiple of it, from 0 on.
     """
-    return torch.cat([smoothed(noise), swinging(frequencies(turns[..., 0]), turns[..., 1], start, noise.shape[1] - 2 * REACH)], 2)
-
-
-def smoothed(noise: Tensor) -> Tensor:
-    """Noise [B, K + 2 R, N] smoothed along time, [B, K, N], of variance 1."""
     parts = []
     for width, part in zip(WIDTHS, noise.chunk(len(WIDTHS), 2), strict=True):
-        kernel = torch.exp(-0.5 * (torch.arange(-REACH, REACH + 1, device=noise.device) / width) ** 2)
-        windows = part.unfold(1, 2 * REACH + 1, 1)  # [B, K, N / 3, 2 R + 1]
-        parts.append(windows @ (kernel / kernel.norm()))
-    return torch.cat(parts, 2)
+        parts.append(smoothing(moments, start, noise.shape[1], width, period, noise.device) @ part)
+    return torch.cat([*parts, swinging(turns, moments, period)], 2)
 
 
-def frequencies(uniform: Tensor) -> Tensor:
-    """Turns a step for uniform numbers 0..1, each octave alike."""
-    return SLOWEST * (FASTEST / SLOWEST) ** uniform
+@lru_cache(256)
+def smoothing(moments: tuple[float, ...], start: int, count: int, width: float, period: int | None, device: torch.device) -> Tensor:
+    """How much each of ``count`` noises from ``start`` on weighs at ``moments``: [K, J], each row of length 1."""
+    place = torch.tensor(moments, dtype=torch.float64)[:, None]
+    noise = torch.arange(start, start + count, dtype=torch.float64)
+    if period is None:
+        found = _bell(place - noise, width)
+    else:
+        turns = range(-math.ceil(2 * REACH / period) - 1, math.ceil(2 * REACH / period) + 2)
+        found = torch.stack([_bell(place % period - noise + period * turn, width) for turn in turns]).sum(0)
+    weights: Tensor = (found / found.norm(dim=1, keepdim=True)).float().to(device)
+    return weights
 
 
-def swinging(frequency: Tensor, phase: Tensor, start: int, steps: int) -> Tensor:
-    """Cosines and sines [B, K, 2 O] at ``frequency`` [B, O] turns a step, from ``phase`` [B, O] turns on."""
-    time = torch.arange(start, start + steps, device=frequency.device)
-    angle = 2 * math.pi * (frequency[:, None] * time[:, None] + phase[:, None])  # [B, K, O]
+def _bell(distance: Tensor, width: float) -> Tensor:
+    return torch.exp(-0.5 * (distance / width) ** 2) * (distance.abs() <= REACH)
+
+
+def swinging(turns: Tensor, moments: tuple[float, ...], period: int | None = None) -> Tensor:
+    """Cosines and sines [B, K, 2 O] of oscillators whose frequency and phase ``turns`` [B, O, 2] give; all octaves alike."""
+    frequency = SLOWEST * (FASTEST / SLOWEST) ** turns[..., 0]  # turns a step
+    if period is not None:
+        frequency = (frequency * period).round().clamp_min(1) / period
+    angle = (frequency[:, None] * _column(moments, turns.device) + turns[:, None, :, 1]) * (2 * math.pi)  # [B, K, O]
     return math.sqrt(2) * torch.cat([angle.cos(), angle.sin()], 2)
+
+
+@lru_cache(256)
+def _column(moments: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor(moments, dtype=torch.float32).to(device)[:, None]
+
+
+def draw(span: Span, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Oscillators [1, O, 2] and the noises [1, J, N] of ``span``, whose first are the same however many follow."""
+    turns = torch.rand(1, OSCILLATORS, 2, generator=generator)
+    blocks = [torch.randn(_BLOCK, NOISES, generator=generator) for _ in range(-(-len(span) // _BLOCK))]
+    return turns, torch.cat(blocks)[None, : len(span)]

@@ -154,7 +154,9 @@ class StyleTask(ClipTask):
         self.options = options
         self.frames = frames
         assert isinstance(self.generator, Generator)
-        self.steps = self.generator.steps(frames)
+        steps = self.generator.steps(frames)
+        self.moments = tuple(float(step) for step in range(steps.start, steps.stop))
+        self.noises = motions.Span.around(self.moments[0], self.moments[-1])
         scale = 1.0 if options.gamma is None else options.gamma / numbers.gammas[0]
         self.gammas = (numbers.gammas[0] * scale, numbers.gammas[1] * scale)
         self.adaptive = options.augment is None
@@ -205,8 +207,8 @@ class StyleTask(ClipTask):
     def _generate(self, batch: Batch, labels: Tensor | None) -> Tensor:
         """Clips [b, C, T, H, W] from random latents."""
         latents = batch.normal(self.network["latent"])
-        noise = batch.normal(len(self.steps) + 2 * motions.REACH, motions.NOISES)
-        motion = motions.motion(noise, batch.uniform(motions.OSCILLATORS, 2), self.steps.start)
+        noise = batch.normal(len(self.noises), motions.NOISES)
+        motion = motions.motion(noise, batch.uniform(motions.OSCILLATORS, 2), self.moments, self.noises.start)
         clips: Tensor = self.generator(latents, motion, labels, self.frames)
         return clips
 
@@ -226,9 +228,9 @@ class StyleTask(ClipTask):
         """``count`` clips [B, C, T, H, W]; of a class-conditional network with labels as frequent as in the data."""
         device = next(self.parameters()).device
         latents = torch.randn(count, self.network["latent"], generator=draws).to(device)
-        noise = torch.randn(count, len(self.steps) + 2 * motions.REACH, motions.NOISES, generator=draws)
+        noise = torch.randn(count, len(self.noises), motions.NOISES, generator=draws)
         turns = torch.rand(count, motions.OSCILLATORS, 2, generator=draws)
-        motion = motions.motion(noise, turns, self.steps.start).to(device)
+        motion = motions.motion(noise, turns, self.moments, self.noises.start).to(device)
         labels = None
         if counts := self.network["class_counts"]:
             weights = torch.tensor(counts, dtype=torch.float64)
