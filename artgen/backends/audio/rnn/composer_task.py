@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -52,7 +52,8 @@ class ComposerTask(Task):
         self.name, self.share = "composer", 1.0 - plan.share
         self.options, self.plan, self.moments = options, plan, moments
         self.device = device
-        self._progress = lambda: progress  # the loop measures on copies of a task, and a bar cannot be copied
+        # In a function: the loop measures on copies of a task, and a bar cannot be copied.
+        self._progress: Callable[[], Progress] = lambda: progress
         self.network = network
         self.composer = Composer(**network["composer"])
         self.averaged = {"composer": self.composer}
