@@ -158,7 +158,11 @@ def test_each_stage_has_its_part_of_the_budget_and_its_lines(dataset: Dataset, t
     assert any("val/loss" in line for line in told)
     names = {path.name for path in (tmp_path / "run" / "previews").iterdir()}
     assert {"codec-0000000000.png", "codec-0000000000-2.ogg", "0000000000.png", "0000000000-2.ogg"} <= names
-    assert (tmp_path / "run" / "events" / "codec").is_dir()
+    for place in ("events/codec", "events"):
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        found = EventAccumulator(str(tmp_path / "run" / place)).Reload().Tags()
+        assert (found["audio"], found["images"]) == (["preview"], ["preview"])
 
 
 def test_training_makes_the_loss_smaller(dataset: Dataset, tmp_path: Path) -> None:
