@@ -321,17 +321,11 @@ def grid(images: list[Image], columns: int, rows: int) -> Image:
 
 
 def moving_grid(clips: list[Video], columns: int, rows: int) -> Video:
-    """Clips of one size, length and rate side by side, row by row, as one clip without sound; places left over stay white.
-
-    Raises:
-        UsageError: as :func:`grid`, or the clips differ in length or rate.
-    """
-    if len({(len(clip.frames), clip.fps) for clip in clips}) > 1:
+    """:func:`grid` of clips that have one length and rate too, as one clip without sound."""
+    if len({(len(clip.frames), clip.fps) for clip in clips}) != 1:
         raise UsageError("a grid holds clips of one length and rate")
     moments = zip(*(clip.frames for clip in clips), strict=True)
     sheets = [grid([Image(frame) for frame in moment], columns, rows).pixels for moment in moments]
-    if not sheets:
-        raise UsageError("a grid needs at least one clip")
     return Video(np.stack(sheets), fps=clips[0].fps, seeds=tuple(seed for clip in clips for seed in clip.seeds))
 
 
