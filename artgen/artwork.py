@@ -324,8 +324,7 @@ def moving_grid(clips: list[Video], columns: int, rows: int) -> Video:
     """:func:`grid` of clips that have one length and rate too, as one clip without sound."""
     if len({(len(clip.frames), clip.fps) for clip in clips}) != 1:
         raise UsageError("a grid holds clips of one length and rate")
-    moments = zip(*(clip.frames for clip in clips), strict=True)
-    sheets = [grid([Image(frame) for frame in moment], columns, rows).pixels for moment in moments]
+    sheets = [grid([Image(clip.frames[at]) for clip in clips], columns, rows).pixels for at in range(len(clips[0].frames))]
     return Video(np.stack(sheets), fps=clips[0].fps, seeds=tuple(seed for clip in clips for seed in clip.seeds))
 
 
