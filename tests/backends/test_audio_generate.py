@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +217,21 @@ def test_progress_tells_seconds(model: Model) -> None:
     assert progress.total == pytest.approx(0.6)
     assert progress.done == pytest.approx(0.6)
     assert progress.finished
+
+
+@pytest.mark.slow
+def test_compiling_is_told_of_once(model: Model, tmp_path: Path) -> None:
+    code = (
+        "import sys; from artgen import api; from artgen.backend import Silent\n"
+        "class Told(Silent):\n    def say(self, sentence): print(sentence)\n"
+        "api.generate('audio', model=sys.argv[1], seed=0, seconds=0.05, device='cpu', progress=Told())"
+    )
+    command = [sys.executable, "-c", code, str(model.folder)]
+    told = [
+        subprocess.run(command, env={**os.environ, **more}, capture_output=True, text=True, check=True).stdout.splitlines()
+        for more in ({"NUMBA_CACHE_DIR": str(tmp_path)}, {"NUMBA_CACHE_DIR": str(tmp_path)})
+    ]
+    assert told == [["compiling what composes, once on this machine"], []]
 
 
 # --- mastering

@@ -21,7 +21,11 @@ _HALVINGS = 40  # until the least likely code that is kept is known
 
 def compiled(function: Any) -> Any:
     """``function`` as machine code: no addition is reordered, and division by zero is no exception."""
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})(function)
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # there is no place that can be written to: compiled every time
+        return njit(**options)(function)
 
 
 @compiled

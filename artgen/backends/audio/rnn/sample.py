@@ -168,7 +168,8 @@ def compiled(kernel: str) -> bool:
     """Whether the machine code of a function (``module.function`` beside this file) is kept already."""
     module, _, name = kernel.partition(".")
     function: Any = getattr(importlib.import_module(f"artgen.backends.audio.rnn.{module}"), name)
-    return bool(function.signatures) or any(Path(function.stats.cache_path).glob(f"{module}.{name}-*.nbi"))
+    place = function.stats.cache_path
+    return bool(function.signatures) or bool(place and any(Path(place).glob(f"{module}.{name}-*.nbi")))
 
 
 def opened(backend: Backend, model: Model) -> Voice:
