@@ -121,7 +121,7 @@ def verbs(subject: Subject) -> None:
 
 
 def _nearly_named(cls: type[Backend]) -> None:
-    known = {name for name in (*vars(Backend), *Backend.__annotations__) if not name.startswith("_")}
+    known = {name for name in (*vars(Backend), *Backend.__annotations__, "sample_sources") if not name.startswith("_")}
     for name in dir(cls):
         hint = nearest(name, known) if not name.startswith("_") and name not in known else ""
         if hint and name.lower() not in {other.lower() for other in known}:

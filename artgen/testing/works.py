@@ -95,7 +95,7 @@ def recipe(subject: Subject) -> None:
         if kept != work.recipe:
             seen = "the file carries none" if kept is None else f"{_differences(work.recipe, kept)} came back otherwise"
             raise Failure(f"the recipe back from a {ending} file", seen, "write text and mark in Artwork.encode")
-        opened = open_artwork(place)
+        opened = open_artwork(place, work.modality)
         if type(opened) is not type(work):
             expected = f"a {ending} file to open as {type(work).__name__}"
             raise Failure(expected, f"it opened as {type(opened).__name__}", "write that kind of file in encode")
