@@ -139,7 +139,7 @@ def _clip(container: Any, name: str, paper: tuple[int, int, int], max_pixels: in
     def shots(after: float) -> Iterator[Shot]:
         offset = _began(container)
         frames = clips.decoded(container, stream, name, after=after and after + offset)
-        return _timed(frames, name, paper, max_pixels, fps, offset)
+        return _timed(frames, name, paper, max_pixels, fps, offset, _wider(stream))
 
     return Film(
         name, container.format.name.split(",")[0], context.width, context.height, fps, stream.frames or None,
@@ -151,8 +151,14 @@ def _began(container: Any) -> float:
     return max(0.0, (container.start_time or 0) / 1_000_000)
 
 
+def _wider(stream: Any) -> float:
+    """How many times wider than high a stored pixel is to be shown; films on discs have such."""
+    ratio = float(stream.sample_aspect_ratio or 1)
+    return ratio if 0.25 <= ratio <= 4 else 1.0
+
+
 def _timed(
-    frames: Iterable[Any], name: str, paper: tuple[int, int, int], max_pixels: int, fps: float, offset: float
+    frames: Iterable[Any], name: str, paper: tuple[int, int, int], max_pixels: int, fps: float, offset: float, wider: float
 ) -> Iterator[Shot]:
     """Frames of FFmpeg with the time until the next one; the last is shown as long as it says, or as its like."""
     waiting: tuple[float, Any] | None = None
@@ -163,7 +169,7 @@ def _timed(
 
     for number, frame in enumerate(frames):
         if not size[0]:
-            size = (frame.width, frame.height)
+            size = (max(1, round(frame.width * wider)), frame.height)
         _refuse_large(name, frame.width, frame.height, max_pixels)
         at = number / fps if frame.time is None else float(frame.time) - offset
         if waiting is not None:

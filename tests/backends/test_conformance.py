@@ -14,6 +14,10 @@ test_text_transformer = conformance(
 
 test_audio_rnn = conformance("audio.rnn", options={"generate": {"seconds": 0.5}})
 
+test_video_gan3d = conformance(
+    "video.gan3d", options={"generate": {"seconds": 1.0}, "evaluate": {"items": 2, "metrics": ("energy",)}}
+)
+
 test_noise = conformance(
     Noise,
     expected={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -347,6 +348,19 @@ def test_rotation_tags_of_mixed_clips_are_followed(tmp_path: Path) -> None:
     assert upright[0, 0, 8, 1] < 60
     assert upright[0, 15, 8, 1] > 240
     assert np.abs(upright - phone).mean() < 4
+
+
+def test_pixels_that_are_wider_than_high_are_shown_so(tmp_path: Path) -> None:
+    frames = np.full((8, 16, 16, 4), 255, np.uint8)
+    for number in range(8):
+        frames[number, number : number + 4, 4:12, :3] = 0
+    (tmp_path / "p").mkdir()
+    with av.open(str(tmp_path / "p" / "a.mov"), "w") as container:
+        stream = container.add_stream("qtrle", rate=10)
+        stream.codec_context.sample_aspect_ratio = Fraction(2)
+        _encode_clear(stream, "argb", frames, container)
+    shown = prepare([tmp_path / "p"], tmp_path / "out", SMALL).array("videos")[0, 0]
+    assert (shown[1:3, 1:15] < 60).all()  # the middle square of 32x16: the bar goes from edge to edge
 
 
 def test_transparency_is_laid_on_the_background(tmp_path: Path) -> None:
