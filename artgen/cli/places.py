@@ -13,6 +13,9 @@ from artgen.errors import OptionError, OutputError
 from artgen.options import nearest
 
 ENDINGS = tuple(dict.fromkeys((*Image.endings, *Video.endings)))
+WITH_SOUND = (".mp4", ".webm")
+"""Kinds of films that can hold sound."""
+
 _DEFAULT_ENDING = {"image": ".png", "video": ".mp4"}
 
 
@@ -28,11 +31,16 @@ class Places:
     ending: str
 
     @classmethod
-    def chosen(cls, output: str | None, format_: str | None, known: Sequence[str] = (), modality: str = "image") -> Places:
+    def chosen(
+        cls, output: str | None, format_: str | None, known: Sequence[str] = (), modality: str = "image", *, sound: bool = False
+    ) -> Places:
         """Check what was typed before any work is made; ``known`` is what a pattern may name, ``modality`` may be a plugin's.
 
+        With ``sound`` the works are films with sound.
+
         Raises:
-            OptionError: no work is saved in such a format, or ``--output`` and ``--format`` contradict each other.
+            OptionError: no work is saved in such a format, ``--output`` and ``--format`` contradict each other, or the format has
+                no place for sound.
             OutputError: the folder cannot be written.
         """
         ending = ""
@@ -52,6 +60,9 @@ class Places:
                 raise OptionError(f"--output {output}: works are saved as {', '.join(endings)}, not {name}; a folder ends in /")
             elif ending and typed != ending:
                 raise OptionError(f"--output {output} and --format {format_} contradict each other; leave one out")
+        wanted = ending or ("" if _is_folder(output) else Path(output).suffix.lower())
+        if sound and wanted and wanted not in WITH_SOUND:
+            raise OptionError(f"--audio: {wanted} has no sound; save as {' or '.join(WITH_SOUND)}")
         _fill(output, dict.fromkeys(known, "0"))
         check_writable(_folder(output))
         return cls(output, ending)

@@ -95,7 +95,8 @@ def generate(modality: str, own: Any, options: Values, arguments: Arguments) -> 
         count = count if count or seeds else places
         if api.processes()[0] != 0:
             return  # a sheet is one piece of work, and the first process makes it
-    where = Places.chosen(own.output, own.format, known=("seed", "model"), modality=modality)
+    sound = modality in ("image", "video") and options.get("audio") is not None
+    where = Places.chosen(own.output, own.format, known=("seed", "model"), modality=modality, sound=sound)
     signature = _signature(own, where)
     cls, model = api.choose(modality, "generate", model=own.model, backend=own.backend)
     works = api.iter_generate(
@@ -121,7 +122,8 @@ def modify(modality: str, own: Any, options: Values, arguments: Arguments) -> No
 
         texts.modify(modality, own, options, inputs)
         return
-    where = Places.chosen(own.output, own.format, known=("seed", "model", "name"), modality=modality)
+    sound = modality in ("image", "video") and options.get("audio") is not None
+    where = Places.chosen(own.output, own.format, known=("seed", "model", "name"), modality=modality, sound=sound)
     signature = _signature(own, where)
     cls, model = api.choose(modality, "modify", model=own.model, backend=own.backend)
     works = api.iter_modify(

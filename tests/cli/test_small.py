@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from artgen.artwork import Image, Video
+from artgen.cli import main
 from artgen.cli.flags import command, flag_names
 from artgen.cli.places import Places, safe, seed_text
 from artgen.cli.progress import Bars, Lines, duration
@@ -231,3 +232,17 @@ def test_a_flag_of_artgens_own_cannot_be_taken() -> None:
     with pytest.raises(UnusableBackendError, match="declares --output, which is one of artgen's own flags; rename it"):
         command([], Own, [Theirs], lambda own, options, arguments: None)
     assert flag_names(Own, [Theirs]) == ["--output", "--output"]
+
+
+@pytest.mark.parametrize(("output", "format_"), [("a.gif", None), ("a.webp", None), ("art/", "gif"), ("{seed}.gif", None)])
+def test_films_with_sound_need_a_format_for_it(output: str, format_: str | None) -> None:
+    with pytest.raises(OptionError, match=r"--audio: \.(gif|webp) has no sound; save as \.mp4 or \.webm"):
+        Places.chosen(output, format_, known=("seed",), sound=True)
+    Places.chosen(output, format_, known=("seed",))
+    for fitting in ("a.mp4", "a.webm", "art/"):
+        Places.chosen(fitting, None, sound=True)
+
+
+def test_a_format_without_sound_is_refused_before_any_work(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["image", "generate", "--audio", "nowhere.wav", "--output", str(tmp_path / "a.gif")]) == 2
+    assert "--audio: .gif has no sound" in capfd.readouterr().err
