@@ -20,6 +20,8 @@ from artgen import api
 from artgen.artwork import Audio
 from artgen.backend import Silent
 from artgen.backends.audio.rnn import mastering, sample, streams
+from artgen.backends.audio.rnn.backend import Rnn
+from artgen.backends.audio.rnn.sampler import Listener
 from artgen.errors import ModelError, OptionError, SourceError
 from artgen.media import loudness
 from artgen.model import Model
@@ -133,6 +135,23 @@ def test_options_of_choice_change_the_sound(model: Model) -> None:
     for options in ({"temperature": 0.3}, {"top_k": 2}, {"top_p": 0.2}):
         assert not np.array_equal(composed(model, seconds=0.4, **options).samples, usual)
     assert np.array_equal(composed(model, seconds=0.4, top_k=1).samples, composed(model, 5, seconds=0.4, temperature=0).samples)
+
+
+def test_a_sound_does_not_stand_still_for_longer_than_its_rest(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    voice = sample.opened(Rnn(), model)
+    assert sample.resting(sample.Generate(), voice) == round(0.5 * RATE / voice.step)
+    assert sample.resting(sample.Generate(rest=1e-6), voice) == 1
+    assert sample.resting(sample.Generate(rest=0), voice) == 0
+    asked = []
+
+    def write(listener: Listener, count: int, **options: Any) -> NDArray[np.int16]:
+        asked.append(options["rest"])
+        return usual(listener, count, **options)
+
+    usual = Listener.write
+    monkeypatch.setattr(Listener, "write", write)
+    composed(model, seconds=0.2, rest=0.1)
+    assert set(asked) == {round(0.1 * RATE / voice.step)}
 
 
 # --- from a sound on

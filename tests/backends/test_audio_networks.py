@@ -291,6 +291,36 @@ def test_how_much_is_written_at_once_has_no_say() -> None:
     assert not np.array_equal(other.write(50), whole)
 
 
+def still_composer() -> Composer:
+    """One that always says the same, but not at its very beginning."""
+    composer = small_composer()
+    with torch.no_grad():
+        composer.biases[:, 3] = 40.0
+        composer.aim.weight.zero_()
+        composer.aim.bias.zero_()
+    return composer
+
+
+def test_what_stands_still_begins_anew_after_a_rest() -> None:
+    weights = weights_of(still_composer())
+    listener = Listener(weights, 0)
+    assert np.unique(listener.write(30)).tolist() == [3]
+    assert listener._still.tolist() == [29, 3, 3, 3]
+    rested = Listener(weights, 0)
+    rested.write(11, rest=5)  # the frames 1 to 5 change nothing, and 6 to 10 do not
+    assert rested._still.tolist() == [0, 3, 3, 3]
+    assert not rested._memory.any()
+    assert np.array_equal(rested._frame, weights.begin)
+
+
+def test_a_rest_is_the_same_however_it_is_cut() -> None:
+    weights = weights_of(small_composer())
+    whole = Listener(weights, 7).write(60, rest=1, top_k=2, temperature=0.3)
+    listener = Listener(weights, 7)
+    parts = [listener.write(count, rest=1, top_k=2, temperature=0.3) for count in (1, 1, 5, 20, 33)]
+    assert np.array_equal(np.concatenate(parts, 1), whole)
+
+
 def test_a_copy_goes_on_alike_and_leaves_the_first_alone() -> None:
     listener = Listener(weights_of(small_composer()), 7)
     listener.write(5)
@@ -334,6 +364,10 @@ def test_machine_code_of_the_plain_network_computes_what_torch_does() -> None:
     assert writer.read(levels) == pytest.approx(float(network.loss(whole).sum()), rel=1e-5)
     one, two = Writer(plain.weights_of(network), 4), Writer(plain.weights_of(network), 4)
     assert np.array_equal(one.write(60), np.concatenate([two.write(1), two.write(59)]))
+    whole_rest = Writer(plain.weights_of(network), 4).write(200, rest=1, top_k=2)
+    cut = Writer(plain.weights_of(network), 4)
+    assert np.array_equal(np.concatenate([cut.write(count, rest=1, top_k=2) for count in (1, 2, 3, 94, 100)]), whole_rest)
+    assert not np.array_equal(Writer(plain.weights_of(network), 4).write(200, top_k=2), whole_rest)
     first, second = (Writer(plain.weights_of(network), seed).write(9, temperature=0) for seed in (1, 2))
     assert np.array_equal(first, second)
 

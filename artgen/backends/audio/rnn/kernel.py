@@ -139,11 +139,12 @@ def chosen(logits: Any, draw: float, temperature: float, top_k: int, top_p: floa
 def composed(
     codes: Any, start: int, draws: Any, temperature: float, top_k: int, top_p: float, frame: Any, embedding: Any, said: Any,
     places: Any, heads: Any, biases: Any, enter_w: Any, enter_b: Any, norms: Any, taps: Any, gates_w: Any, gates_b: Any,
-    leave_w: Any, leave_b: Any, last: Any, aim_w: Any, aim_b: Any, recent: Any, memory: Any,
+    leave_w: Any, leave_b: Any, last: Any, aim_w: Any, aim_b: Any, begin: Any, recent: Any, memory: Any, still: Any, rest: int,
 ) -> float:  # fmt: skip
     """Go on from ``frame`` [P] and the states: fill ``codes`` [K, T] from ``start`` on, by ``draws`` [T, K].
 
-    Before ``start`` the codes are there and are only read. Returns how unlikely, in nats, the model found all of them.
+    Before ``start`` the codes are there and are only read. Where ``rest`` frames more were the same as the one before, all that
+    was heard is forgotten; ``still`` [1 + K] holds how many were, and the last frame. Returns how unlikely, in nats, all was.
     """
     books, count = codes.shape
     size = heads.shape[2]
@@ -179,4 +180,14 @@ def composed(
             if book + 1 < books:
                 for i in range(len(told)):
                     told[i] = told[i] + said[book, code, i]
+        same = True
+        for book in range(books):
+            same = same and codes[book, t] == still[1 + book]
+            still[1 + book] = codes[book, t]
+        still[0] = still[0] + 1 if same else 0
+        if 0 < rest <= still[0] and t >= start:
+            recent[:] = np.float32(0)
+            memory[:] = np.float32(0)
+            frame[:] = begin
+            still[0] = 0
     return nats

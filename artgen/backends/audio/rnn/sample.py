@@ -39,6 +39,13 @@ REPORTS = 50
 class Sampling(Options, frozen=True):
     """Options of everything that composes."""
 
+    rest: Annotated[
+        float,
+        Meta(
+            ge=0, le=3600, extra={"unit": "seconds"},
+            description="How long a sound may stand still, as in silence, before something new begins; 0: for as long as it does.",
+        ),
+    ] = 0.5  # fmt: skip
     temperature: Annotated[
         float, Meta(ge=0, le=10, description="Daring: 0 always takes the likeliest, 1 composes as the model learned.")
     ] = 1.0
@@ -81,7 +88,7 @@ def generate(backend: Backend, model: Model, seeds: Sequence[int], options: Gene
             state = voice.listener(seed)
             if prompt:
                 state.read(prompt.codes)
-            codes = composed(state, steps, options, progress, options.seconds)
+            codes = composed(state, steps, options, resting(options, voice), progress, options.seconds)
             yield Audio.stream(_maker(voice, codes, count + overlap, overlap, prompt), voice.rate, voice.channels, seeds=(seed,))
     finally:
         progress.finish()
@@ -164,6 +171,11 @@ def plain_rate() -> int:
     return plain.RATE
 
 
+def resting(options: Sampling, voice: Voice) -> int:
+    """Codes for which a sound may stand still; 0 for any number."""
+    return max(1, round(options.rest * voice.rate / voice.step)) if options.rest else 0
+
+
 def compiled(kernel: str) -> bool:
     """Whether the machine code of a function (``module.function`` beside this file) is kept already."""
     module, _, name = kernel.partition(".")
@@ -195,13 +207,17 @@ def _voice(network: Any) -> Voice:
 
 
 def composed(
-    state: Listener | Writer, steps: int, options: Sampling, progress: Progress = SILENT, seconds: float = 0.0
+    state: Listener | Writer, steps: int, options: Sampling, rest: int = 0, progress: Progress = SILENT, seconds: float = 0.0
 ) -> Codes:  # fmt: skip
-    """The next codes [..., steps] after what ``state`` has heard; ``progress`` advances by ``seconds`` in all."""
+    """The next codes [..., steps] after what ``state`` has heard, which stand still for ``rest`` of them at most.
+
+    ``progress`` advances by ``seconds`` in all.
+    """
     made, size = [], max(1, -(-steps // REPORTS))
     for start in range(0, steps, size):
         count = min(size, steps - start)
-        made.append(state.write(count, temperature=options.temperature, top_k=options.top_k, top_p=options.top_p))
+        part = state.write(count, temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, rest=rest)
+        made.append(part)
         progress.advance(seconds * count / steps)
     return np.concatenate(made, -1)
 

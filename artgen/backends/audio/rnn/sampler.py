@@ -43,8 +43,8 @@ class Weights:
     begin: Floats
 
     def arguments(self) -> tuple[Floats, ...]:
-        """All but ``begin``."""
-        return tuple(value for name, value in vars(self).items() if name != "begin")
+        """All of them, in order."""
+        return tuple(vars(self).values())
 
 
 def weights_of(composer: Composer) -> Weights:
@@ -82,6 +82,8 @@ class Listener:
         self._recent, self._memory = np.zeros((layers, TAPS - 1, width), np.float32), np.zeros((layers, width), np.float32)
         self._random = np.random.Generator(np.random.Philox(key=[seed, stream]))
         self._draws = np.zeros((0, len(weights.places)))
+        self._still = np.full(1 + len(weights.places), -1, np.int64)
+        self._still[0] = 0
         self.nats = 0.0
 
     def copy(self) -> Listener:
@@ -92,15 +94,19 @@ class Listener:
 
     def read(self, codes: Codes) -> float:
         """Hear codes [K, T]; returns how unlikely, in nats, the model found them."""
-        return self._run(np.array(codes, np.int16, order="C"), codes.shape[1], 1.0, 0, 1.0)
+        return self._run(np.array(codes, np.int16, order="C"), codes.shape[1], 1.0, 0, 1.0, 0)
 
-    def write(self, count: int, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Codes:
-        """``count`` frames more, int16 [K, count]; ``top_k`` of 0 is all."""
+    def write(self, count: int, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, rest: int = 0) -> Codes:
+        """``count`` frames more, int16 [K, count]; ``top_k`` of 0 is all.
+
+        Where a frame came ``rest`` times more without a change, the sound stands still and would do so on: all that was heard is
+        forgotten, and something new begins. 0 lets it stand.
+        """
         codes = np.zeros((len(self._weights.places), count), np.int16)
-        self._run(codes, 0, temperature, top_k, top_p)
+        self._run(codes, 0, temperature, top_k, top_p, rest)
         return codes
 
-    def _run(self, codes: Codes, start: int, temperature: float, top_k: int, top_p: float) -> float:
+    def _run(self, codes: Codes, start: int, temperature: float, top_k: int, top_p: float, rest: int) -> float:
         from artgen.backends.audio.rnn.kernel import composed
 
         count = codes.shape[1] - start
@@ -111,7 +117,7 @@ class Listener:
         size = self._weights.heads.shape[2]
         nats = float(
             composed(codes, start, draws, float(temperature), top_k or size, float(top_p), self._frame,
-                     *self._weights.arguments(), self._recent, self._memory)
+                     *self._weights.arguments(), self._recent, self._memory, self._still, rest)
         )  # fmt: skip
         self.nats += nats
         return nats
