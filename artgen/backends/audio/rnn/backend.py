@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from artgen.artwork import Artwork
-from artgen.backend import SILENT, Backend, Progress, TrainOptions
+from artgen.backend import SILENT, Backend, Progress, Score, TrainOptions
+from artgen.backends.audio.rnn import evaluate as evaluation
 from artgen.backends.audio.rnn import sample
 from artgen.media import prepare_audio
 from artgen.options import Meta, Options
@@ -82,6 +83,7 @@ class Rnn(Backend):
         ] = None
 
     Generate: ClassVar[type[Options]] = sample.Generate
+    Evaluate: ClassVar[type[Options]] = evaluation.Evaluate
 
     def prepare(self, sources: Sequence[str | Path], folder: Path, options: Any, progress: Progress = SILENT) -> Dataset:
         """Decode sounds into a dataset that every audio backend can train on."""
@@ -116,3 +118,7 @@ class Rnn(Backend):
     def generate(self, model: Model, seeds: Sequence[int], options: Any, progress: Progress = SILENT) -> Iterator[Artwork]:
         """One sound a seed."""
         return sample.generate(self, model, seeds, options, progress)
+
+    def evaluate(self, model: Model, dataset: Dataset, options: Any, progress: Progress = SILENT) -> dict[str, Score]:
+        """How well sound is rebuilt, how likely it is, and how alike composed sound is to it."""
+        return evaluation.evaluate(self, model, dataset, options, progress)
