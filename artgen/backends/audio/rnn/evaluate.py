@@ -231,7 +231,7 @@ def copy_scores(case: _Case) -> dict[str, Score]:
     return {
         "copied": Score(
             value, floor, better="near floor", description="Highest correlation of a second of a clip with the sound learned from.",
-            protocol=f"{len(found)} clips, every offset, at 4 kHz; the floor is held-out sound. The sheet: the clip, then its like.",
+            protocol=f"{len(found)} clips, every offset, at 4 kHz; the floor is held-out sound. The sheet: clip, then its like.",
             sheet=Audio(both, 22_050),
         )
     }  # fmt: skip
