@@ -14,8 +14,9 @@ from diffusers import DiffusionPipeline, LTXImageToVideoPipeline, WanVideoToVide
 from PIL import Image as Pillow
 
 from artgen import api
-from artgen.artwork import Audio, Video
+from artgen.artwork import Audio, Text, Video
 from artgen.errors import ArtgenError, ModelError, OptionError, UsageError
+from artgen_diffusers.audio import AudioDiffusers
 from artgen_diffusers.borrowed import borrowed
 from artgen_diffusers.video import VideoDiffusers
 
@@ -128,6 +129,8 @@ REFUSED: list[tuple[str, str, dict[str, Any], type[ArtgenError], str]] = [
     ("image", "wan", {"prompt": "x"}, UsageError, "WanPipeline makes video; use artgen video generate --backend diffusers"),
     ("image", "stable_audio", {"prompt": "x"}, UsageError, "StableAudioPipeline makes audio; use artgen audio generate"),
     ("audio", "stable_audio", {"prompt": "x", "lyrics": "la"}, OptionError, "--lyrics: StableAudioPipeline takes none"),
+    ("video", "wan", {"prompt": "x", "prompts": "own"}, OptionError, "--prompt and --prompts both say what to make"),
+    ("audio", "stable_audio", {"prompt": "x", "prompts": "own"}, OptionError, "--prompt and --prompts both say what to make"),
     ("audio", "stable_audio", {"prompt": "x", "seconds": 99}, UsageError, r"the pipeline says: .*; --debug shows where"),
 ]  # fmt: skip
 
@@ -151,3 +154,9 @@ def test_what_cannot_be_changed_is_told(pipelines: Pipelines) -> None:
 def test_a_model_must_be_given(modality: str, example: str) -> None:
     with pytest.raises(ModelError, match=f"--model must be given: .* such as {example}"):
         api.generate(modality, backend="diffusers", prompt="x", seed=1, device="cpu")
+
+
+def test_other_kinds_of_work_are_not_modified() -> None:
+    for cls, told in ((VideoDiffusers, "video.diffusers modifies clips"), (AudioDiffusers, "audio.diffusers modifies sounds")):
+        with pytest.raises(UsageError, match=f"the input: {told}, not text"):
+            next(cls().modify(None, [Text("x")], [0], None))  # type: ignore[arg-type]

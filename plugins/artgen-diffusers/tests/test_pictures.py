@@ -341,3 +341,40 @@ def test_weights_of_16_bits_are_taken_where_they_are_offered(pipelines: Pipeline
     found = ImageDiffusers.find_model(str(folder))
     assert (found.variant, found.bytes) == ("fp16", (folder / "unet/diffusion_pytorch_model.fp16.safetensors").stat().st_size)
     assert made(folder).shape == (16, 16, 3)
+
+
+def test_a_model_of_another_backend_is_told(tmp_path: Path) -> None:
+    from artgen.model import STARTERS
+
+    with pytest.raises(ModelError, match=r"--backend diffusers, but .* is a model of image.gan; leave --backend out"):
+        made(STARTERS / "watercolours")
+
+
+def test_a_gpu_whose_memory_is_short_is_told_what_to_give(pipelines: Pipelines, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*args: Any, **values: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("diffusers.UNet2DModel.forward", short)
+    with pytest.raises(
+        UsageError, match="ddpm: the memory of the GPU is not enough; give --offload model, --vae-tiling, --dtype fp16"
+    ):
+        made(pipelines("ddpm"))
+
+
+def test_a_picture_that_the_models_own_filter_blackens_is_told(pipelines: Pipelines, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    said = list[str]()
+    progress = Recording()
+    progress.say = said.append  # type: ignore[method-assign]
+    monkeypatch.setattr(StableDiffusionPipeline, "run_safety_checker", lambda self, image, *args: (image * 0, [True]))
+    common: dict[str, Any] = {"model": pipelines("sd"), "backend": "diffusers", "device": "cpu", "progress": progress}
+    api.generate("image", prompt="x", seed=5, steps=1, **common, **SIZE)
+    assert said[-1] == "seed 5: the model's own filter found something not fit for all and made the picture black"
+
+
+def test_another_kind_of_work_is_not_modified() -> None:
+    from artgen.artwork import Text
+
+    with pytest.raises(UsageError, match=r"the input: image\.diffusers modifies pictures, not text"):
+        next(ImageDiffusers().modify(None, [Text("x")], [0], None))  # type: ignore[arg-type]

@@ -187,6 +187,8 @@ def test_a_ddpm_from_scratch_runs_in_plain_diffusers(dataset: Path, tmp_path: Pa
         pipeline = DDPMPipeline.from_pretrained(run / "diffusers", use_safetensors=True)
         pipeline.set_progress_bar_config(disable=True)
         plain = pipeline(num_inference_steps=2, generator=torch.Generator().manual_seed(4)).images[0]
+    with pytest.raises(UsageError, match="it states no licence; leave --commercial-only out if the pictures behind it are yours"):
+        api.generate("image", model=run, seed=1, commercial_only=True, device="cpu")
     common: dict[str, Any] = {"seed": 4, "device": "cpu", "backend": "diffusers"}
     exported = api.generate("image", model=run / "diffusers", steps=2, **common)[0]
     assert np.array_equal(exported.numpy(), np.asarray(plain))
