@@ -15,14 +15,15 @@ from artgen.backend import Silent
 from artgen.backends.image.gan.backend import Gan
 from artgen.backends.image.gan.build import build
 from artgen.backends.image.gan.directions import direction, directions
-from artgen.backends.image.gan.frame import Frame, Pixels, opaque, read_mask, resized, spread
-from artgen.backends.image.gan.manifold import Manifold, sample
 from artgen.backends.image.gan.modify import Modify, stages
-from artgen.backends.image.gan.project import Likeness, project, pyramid, ramp, render
+from artgen.backends.image.gan.project import Likeness, project, render
 from artgen.backends.image.gan.sample import Sampler
 from artgen.errors import OptionError, SourceError
+from artgen.media.frame import Frame, Pixels, opaque, read_mask, resized, spread
 from artgen.model import Config, Model, save_model
+from artgen.nn.manifold import Manifold, sample
 from artgen.nn.pixels import to_signal
+from artgen.nn.projection import pyramid, ramp
 from tests.conftest import picture
 
 SIZE, LEVELS, STYLE = 32, 4, 24
@@ -267,12 +268,12 @@ def test_stages_are_counted_from_1_and_the_default_is_the_finer_half() -> None:
 
 @pytest.mark.parametrize("method", ["sefa", "pca"])
 def test_directions_are_orthonormal_signed_and_in_order(sampler: Sampler, method: Any) -> None:
-    manifold = Manifold.of(sampler.generator, None)
+    manifold = Manifold.of(sampler.generator.mapping, None)
     found = directions(sampler.generator, manifold, method)
     assert found.shape == (STYLE, STYLE)
     assert torch.allclose(found @ found.T, torch.eye(STYLE, dtype=torch.float64), atol=1e-9)
     assert (found.gather(1, found.abs().argmax(1, keepdim=True)) > 0).all()
-    assert torch.equal(found, directions(sampler.generator, Manifold.of(sampler.generator, None), method))
+    assert torch.equal(found, directions(sampler.generator, Manifold.of(sampler.generator.mapping, None), method))
     if method == "pca":
         lengths = torch.stack([direction(sampler.generator, manifold, number + 1, method).norm() for number in range(STYLE)])
         assert torch.allclose(lengths.double(), (manifold.styles.double() @ found.T).std(0), rtol=1e-3)
@@ -281,7 +282,7 @@ def test_directions_are_orthonormal_signed_and_in_order(sampler: Sampler, method
 
 def test_sefa_orders_by_what_the_weights_do(sampler: Sampler) -> None:
     generator = sampler.generator
-    found = directions(generator, Manifold.of(generator, None), "sefa").float()
+    found = directions(generator, Manifold.of(generator.mapping, None), "sefa").float()
     readers = [generator.root, *(stage.enter.affine for stage in generator.stages)]
     readers += [stage.refine.affine for stage in generator.stages if stage.refine is not None]
     moved = sum(((reader.weight / reader.weight.norm(dim=1, keepdim=True)) @ found.T).square().sum(0) for reader in readers)
@@ -306,8 +307,8 @@ def test_the_two_kinds_of_direction_differ_and_sefa_is_the_default(model: Model)
 
 
 def test_coordinates_are_whitened_and_lead_back(sampler: Sampler) -> None:
-    manifold = Manifold.of(sampler.generator, None)
-    fresh = sample(sampler.generator, 2000, None, seed=7)
+    manifold = Manifold.of(sampler.generator.mapping, None)
+    fresh = sample(sampler.generator.mapping, 2000, None, seed=7)
     coordinates = manifold.coordinates(fresh)
     assert torch.allclose(manifold.at(coordinates), fresh, atol=1e-4)
     assert 0.5 < float(coordinates[:, -8:].std(0).mean()) < 1.5

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from artgen.backends.image.gan.manifold import Manifold
 from artgen.backends.image.gan.model import Generator
 from artgen.nn.convolution import StyledConv
+from artgen.nn.manifold import Manifold
 
 Method = Literal["sefa", "pca"]
 

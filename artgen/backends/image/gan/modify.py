@@ -12,17 +12,17 @@ import numpy as np
 
 from artgen.artwork import Image
 from artgen.backend import SILENT, Backend, Progress
-from artgen.backends.image.gan import frame as frames
 from artgen.errors import OptionError
+from artgen.media import frame as frames
 from artgen.media import image as image_media
 from artgen.options import Meta, Options, resolve
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from artgen.backends.image.gan.frame import Floats, Frame, Pixels
     from artgen.backends.image.gan.project import Found
     from artgen.backends.image.gan.sample import Sampler
+    from artgen.media.frame import Floats, Frame, Pixels
     from artgen.model import Model
 
 STRENGTH = 0.3

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from artgen.backend import SILENT, Progress
-from artgen.backends.image.gan.manifold import Manifold, sample
 from artgen.backends.image.gan.model import Generator
 from artgen.backends.image.gan.sample import Sampler
 from artgen.nn.adversarial import relativistic
 from artgen.nn.batches import padded
 from artgen.nn.critic import Discriminator
+from artgen.nn.manifold import Manifold, sample
+from artgen.nn.projection import pyramid, ramp
 
 CANDIDATES = 512
 """Random styles among which the search begins."""
@@ -84,15 +83,6 @@ class Likeness:
         return found[1:-1] or found[-1:]
 
 
-def pyramid(pictures: Tensor) -> Iterator[Tensor]:
-    """The Laplacian bands of ``pictures`` [B, C, R, R], finest first, each half as large; the last is the 4x4 picture itself."""
-    while pictures.shape[-1] > 4:
-        small = F.avg_pool2d(pictures, 2)
-        yield pictures - F.interpolate(small, scale_factor=2, mode="nearest")
-        pictures = small
-    yield pictures
-
-
 def project(
     sampler: Sampler, target: Tensor, *, seed: int, label: int | None, iterations: int, known: Tensor | None = None,
     hole: bool = False, progress: Progress = SILENT, title: str = "finding your picture",
@@ -108,7 +98,7 @@ def project(
     assert isinstance(generator, Generator)
     with torch.backends.cudnn.flags(deterministic=True, benchmark=False):
         start, label, likeness = _begin(sampler, target, known, seed, label)
-        manifold = Manifold.of(generator, label)
+        manifold = Manifold.of(generator.mapping, label)
         labels = None if label is None else torch.tensor([label], device=target.device)
         ahead = critic(target, labels)
         point = manifold.coordinates(start).expand(1, generator.levels, -1).clone().requires_grad_()
@@ -141,13 +131,6 @@ def render(sampler: Sampler, styles: Tensor) -> Tensor:
     return sampler.generator.synthesise(padded(styles))[:1].float().clamp(-1, 1)
 
 
-def ramp(fraction: float) -> float:
-    """The learning rate's share at ``fraction`` of the search: up in the first twentieth, down as a cosine in the last quarter."""
-    up = min(1.0, (fraction + 0.005) / 0.05)
-    down = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - fraction) / 0.25))
-    return up * down
-
-
 @torch.no_grad()
 def _begin(
     sampler: Sampler, target: Tensor, known: Tensor | None, seed: int, label: int | None
@@ -155,7 +138,7 @@ def _begin(
     """The most alike among random styles and the mean style [1, S], its class, and the measure of likeness."""
     generator = sampler.generator
     assert isinstance(generator, Generator)
-    styles = torch.cat([sampler.mean(label)[None], sample(generator, CANDIDATES - 1, label, seed)])
+    styles = torch.cat([sampler.mean(label)[None], sample(generator.mapping, CANDIDATES - 1, label, seed)])
     pictures = torch.cat([generator.synthesise(part) for part in torch.split(styles, BATCH)])
     likeness = Likeness(sampler.critic(), target, known, pictures[:BATCH])
     distances = torch.cat([likeness(part) for part in torch.split(pictures, BATCH)])

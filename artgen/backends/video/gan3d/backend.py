@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from artgen.artwork import Artwork
+from artgen.artwork import Artwork, Video
 from artgen.backend import SILENT, Backend, Progress, Score, TrainOptions
 from artgen.backends.video.gan3d import evaluate as evaluation
-from artgen.errors import OptionError
+from artgen.backends.video.gan3d import modify as modification
+from artgen.errors import OptionError, UsageError
 from artgen.media import prepare_video
 from artgen.options import Meta, Options
 
@@ -106,6 +107,8 @@ class Gan3d(Backend):
             if self.loop and self.audio is not None:
                 raise OptionError("--loop ends where it began, --audio when the sound does; leave one of them out")
 
+    Modify: ClassVar[type[Options]] = modification.Modify
+
     def prepare(self, sources: Sequence[str | Path], folder: Path, options: Any, progress: Progress = SILENT) -> Dataset:
         """Cut films into a dataset of clips that every video backend can train on."""
         return prepare_video.prepare(sources, folder, options, progress)
@@ -138,3 +141,12 @@ class Gan3d(Backend):
         from artgen.backends.video.gan3d.sample import Sampler
 
         yield from Sampler.of(model, self).clips(seeds, options, progress)
+
+    def modify(
+        self, model: Model, artworks: Iterable[Artwork], seeds: Sequence[int], options: Any, progress: Progress = SILENT
+    ) -> Iterator[Artwork]:
+        """Find each clip in the latent space and change it there."""
+        for artwork, seed in zip(artworks, seeds, strict=True):
+            if not isinstance(artwork, Video):
+                raise UsageError(f"{artwork.name or 'the input'}: gan3d modifies clips, not {artwork.modality}")
+            yield modification.modify(self, model, artwork, seed, options, progress)

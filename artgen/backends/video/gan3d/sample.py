@@ -15,13 +15,14 @@ from torch import Tensor
 from artgen.artwork import Video
 from artgen.backend import SILENT, Backend, Progress
 from artgen.backends.video.gan3d import motion as motions
-from artgen.backends.video.gan3d.model import Generator
+from artgen.backends.video.gan3d.model import ClipDiscriminator, Generator
 from artgen.backends.video.gan3d.timeline import RATE
 from artgen.errors import OptionError
 from artgen.media import reactive
 from artgen.media.reactive import Curves
 from artgen.model import Model
 from artgen.nn.batches import padded, split
+from artgen.nn.critic import Discriminator
 from artgen.nn.pixels import clip_pixels
 from artgen.training.opened import class_number, open_networks
 
@@ -61,6 +62,7 @@ class Sampler:
         modules = open_networks(model, backend)
         self.device = torch.device(model.device)
         self.generator, self.clip_discriminator = modules["generator"], modules["clip_discriminator"]
+        self.picture_discriminator = dict(modules.items()).get("picture_discriminator")
         self.window: int = self.network["frames"]
         self.fps = float(model.config.generate.get("fps") or 12.0)
         self.classic = self.network["architecture"] == "vgan"
@@ -82,6 +84,17 @@ class Sampler:
         """The style-modulated generator; the classic one is asked for nowhere that this is."""
         assert isinstance(self.generator, Generator)
         return self.generator
+
+    def critic(self, *, still: bool) -> ClipDiscriminator | Discriminator:
+        """The discriminator whose features compare clips, or with ``still`` pictures.
+
+        Raises:
+            OptionError: the model is of the classic architecture.
+        """
+        judge = self.picture_discriminator if still else self.clip_discriminator
+        if not isinstance(judge, ClipDiscriminator | Discriminator):
+            raise OptionError("a model of --architecture vgan cannot modify clips; train one of --architecture style")
+        return judge
 
     def clips(self, seeds: Sequence[int], options: Any, progress: Progress = SILENT) -> Iterator[Video]:
         """One clip a seed."""

@@ -1,4 +1,4 @@
-"""Where the styles of a generator lie: a Gaussian, in whose coordinates styles are looked for and directions are measured."""
+"""Where the styles of a mapping network lie: a Gaussian, in whose coordinates styles are looked for and directions are measured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from artgen.backends.image.gan.model import Generator
+from artgen.nn.mapping import Mapping
 
 SLOPE = 0.2
 """Of the last rectifier of the mapping network."""
@@ -33,9 +33,9 @@ class Manifold:
     widths: Tensor  # [S], the standard deviation along each axis
 
     @classmethod
-    def of(cls, generator: Generator, label: int | None) -> Manifold:
+    def of(cls, mapping: Mapping, label: int | None) -> Manifold:
         """Measure the styles of the class ``label``; the same for the same weights."""
-        styles = sample(generator, SAMPLES, label, seed=0)
+        styles = sample(mapping, SAMPLES, label, seed=0)
         before = F.leaky_relu(styles, 1 / SLOPE)
         # float64 on the CPU: the same axes whatever the device, and narrow ones that are not noise.
         exact = before.double().cpu()
@@ -54,10 +54,9 @@ class Manifold:
 
 
 @torch.no_grad()
-def sample(generator: Generator, count: int, label: int | None, seed: int) -> Tensor:
+def sample(mapping: Mapping, count: int, label: int | None, seed: int) -> Tensor:
     """``count`` styles [N, S] from latents fixed by ``seed``: of one class, or of all classes in turn."""
     random = torch.Generator().manual_seed(seed)
-    mapping = generator.mapping
     device = next(mapping.parameters()).device
     latents = torch.randn(count, mapping.latent, generator=random).to(device)
     if not mapping.classes:
