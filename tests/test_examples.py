@@ -38,7 +38,10 @@ def test_sample_data_is_small_captioned_credited_and_opens(name: str, count: int
 
 
 def test_every_example_is_tested_and_documented_in_itself() -> None:
-    files = [path for path in EXAMPLES.iterdir() if path.is_file()]
+    files = [path for path in EXAMPLES.iterdir() if path.is_file() and path.name != "README.md"]
+    table = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    everything = {path.name for path in EXAMPLES.iterdir()} - {"README.md", "data"}
+    assert [name for name in sorted(everything) if f"`{name}`" not in table] == []
     tests = Path(__file__).read_text(encoding="utf-8")
     assert [path.name for path in files if f'"{path.name}"' not in tests] == []
     assert [path.name for path in files if path.suffix == ".sh" and not os.access(path, os.X_OK)] == []
@@ -70,3 +73,53 @@ def test_many_processes(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "2 processes and one made the same bytes" in done.stdout
     assert len(list(tmp_path.glob("art/many-*/several/*.png"))) == 8
+
+
+@pytest.mark.slow
+def test_walk_to_music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    main = load(EXAMPLES / "walk_to_music.py").main
+    main(["--seconds", "1", "--fps", "8", "--output", "film.mp4"])
+    main(["--music", str(DATA / "notes" / "A5vL.flac"), "--fps", "2", "--output", "notes.mp4"])
+    import av
+
+    for name, seconds in (("film.mp4", 1.0), ("notes.mp4", None)):
+        with av.open(name) as film:
+            assert {stream.type for stream in film.streams} == {"video", "audio"}
+            assert seconds is None or abs(film.duration / 1e6 - seconds) < 0.3  # type: ignore[operator]
+    assert (tmp_path / "film.flac").is_file()  # what the starter composed
+
+
+@pytest.mark.slow
+def test_poem_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from artgen import replay
+
+    monkeypatch.chdir(tmp_path)
+    load(EXAMPLES / "poem_page.py").main(["--length", "20", "--seconds", "1", "--prompt", "O <moon>", "--output", "page.html"])
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "O &lt;moon&gt;" in page
+    assert "books, watercolours, tunes. Seed 7." in page
+    assert "data:image/png;base64,iVBOR" in page
+    assert "data:audio/ogg;base64,T2dnU" in page
+    assert "http" not in page  # nothing is loaded from elsewhere
+    for ending in (".txt", ".png", ".ogg"):
+        assert replay(tmp_path / f"page{ending}").state in ("identical", "close")
+
+
+@pytest.mark.slow
+def test_python_api(tmp_path: Path) -> None:
+    """As a whole file, in an empty folder, as its first lines say."""
+    done = subprocess.run([sys.executable, EXAMPLES / "python_api.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "did you mean 'truncation'?" in done.stdout or "did you mean truncation?" in done.stdout
+    assert len(list((tmp_path / "art" / "python").glob("*.png"))) == 5
+
+
+@pytest.mark.slow
+def test_cifar10_from_zip(tmp_path: Path) -> None:
+    done = shell("cifar10_from_zip.sh", "", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    sheets = {path.stem for path in tmp_path.glob("art/classes-*/*.png")}
+    assert sheets == {"dungeon", "effect", "item", "monster", "wearable"}
+    (archive,) = tmp_path.glob("art/classes-*/tiles.zip")
+    assert shell("cifar10_from_zip.sh", str(archive), "2", cwd=tmp_path).returncode == 0
