@@ -30,7 +30,7 @@ def borrowed(seed: int = 0) -> Iterator[None]:
             logger.handlers = [_NOWHERE]  # to set the level would make every logger of the process work its own out again
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would start CUDA's generators too
             random.seed(seed)
             np.random.seed(seed % 2**32)
             yield

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -65,26 +67,36 @@ def loaded(model: Model, options: Loading, progress: Progress, purpose: str, con
     alone = purpose if options.offload != "none" else ""
     key = (dtype_of(options, base, model.device), model.device, lora, switches, alone)
     if model.cache.get("key") != key:
-        for name in ("whole", "turned"):
-            model.cache.pop(name, None)  # two at once may not fit
+        for part in ("whole", "turned"):
+            model.cache.pop(part, None)  # two at once may not fit
         with told(model.name), borrowed():
             whole = _built(model, base, options, progress)
             _add_loras(whole, model, options)
             turned = convert(whole)
             _switch(turned, model.device, options)
-        model.cache.update(key=key, whole=whole, turned={purpose: turned}, scheduler=getattr(whole, "scheduler", None))
+        model.cache.update(key=key, whole=whole, turned={purpose: turned}, schedulers={None: getattr(whole, "scheduler", None)})
     turned = cast(dict[str, Any], model.cache["turned"])
     if purpose not in turned:
         with told(model.name), borrowed():
             turned[purpose] = convert(model.cache["whole"])
-    with borrowed():
-        _schedule(turned[purpose], model.cache["scheduler"], getattr(options, "scheduler", None))
+    fresh = cast(dict[str | None, Any], model.cache["schedulers"])
+    name: str | None = getattr(options, "scheduler", None)
+    if name is not None and name not in fresh:
+        with borrowed():
+            fresh[name] = _scheduler(turned[purpose], fresh[None], name)
+    if fresh[name] is not None:
+        turned[purpose].scheduler = copy.deepcopy(fresh[name])  # as a call finds it: a scheduler counts its steps
     return turned[purpose]
 
 
 def parameters(pipeline: Any) -> dict[str, inspect.Parameter]:
     """What a call of the pipeline takes, by name."""
-    return dict(inspect.signature(type(pipeline).__call__).parameters)
+    return _parameters(type(pipeline))
+
+
+@cache
+def _parameters(kind: Any) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(kind.__call__).parameters)
 
 
 def dtype_of(options: Loading, model: Model, device: str) -> torch.dtype:
@@ -260,8 +272,8 @@ def _switch(pipeline: Any, device: str, options: Loading) -> None:
             getattr(pipeline.vae, method)()
 
 
-def _schedule(pipeline: Any, original: Any, name: str | None) -> None:
-    """Give the pipeline a fresh scheduler: its own, or the one called ``name``.
+def _scheduler(pipeline: Any, original: Any, name: str) -> Any:
+    """The scheduler called ``name``, with what the ``original`` one of the pipeline knows of its noise.
 
     Raises:
         OptionError: the pipeline was not trained for it.
@@ -269,13 +281,11 @@ def _schedule(pipeline: Any, original: Any, name: str | None) -> None:
     import diffusers
 
     if original is None:  # a pipeline of pipelines
-        if name:
-            raise OptionError(f"--scheduler: {type(pipeline).__name__} has none of its own to change; leave it out")
-        return
-    kind, settings = SCHEDULERS[name] if name else (type(original).__name__, {})
+        raise OptionError(f"--scheduler: {type(pipeline).__name__} has none of its own to change; leave it out")
+    kind, settings = SCHEDULERS[name]
     flows = "FlowMatch" in type(original).__name__ or bool(original.config.get("use_flow_sigmas"))
-    if name and (flows != name.startswith("flow-") or not hasattr(original, "_compatibles")):
+    if flows != name.startswith("flow-") or not hasattr(original, "_compatibles"):
         fit = [known for known in SCHEDULERS if known.startswith("flow-") == flows]
         does = "flow matching" if flows else "noise"
         raise OptionError(f"--scheduler {name}: {type(pipeline).__name__} was trained with {does}; give {', '.join(fit)}")
-    pipeline.scheduler = getattr(diffusers, kind).from_config(original.config, **settings)
+    return getattr(diffusers, kind).from_config(original.config, **settings)
