@@ -91,7 +91,8 @@ def loaded(model: Model, options: Loading, progress: Progress, purpose: str, con
 
 def parameters(pipeline: Any) -> dict[str, inspect.Parameter]:
     """What a call of the pipeline takes, by name."""
-    return _parameters(type(pipeline))
+    kind: Any = type(pipeline)
+    return _parameters(kind)
 
 
 @cache
