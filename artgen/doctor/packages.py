@@ -7,13 +7,14 @@ import sys
 import time
 from collections.abc import Iterator
 from importlib import metadata
+from typing import Any
 
 from artgen.doctor.finding import Finding, cause, installing, needed
 from artgen.errors import ArtgenError
 
 _PAIR = "import torch, torchaudio; torchaudio.functional.resample(torch.zeros(1, 480), 48000, 44100)"
-_MATCHING = {"torchaudio": "torch", "torchvision": "torch"}
-"""Packages with compiled code that was made for one build of another."""
+_SHORT: dict[str, dict[str, Any]] = {"audio": {"seconds": 0.5}, "text": {"length": 20}}
+"""Options that keep a work of a starter short."""
 
 
 def check_versions() -> Iterator[Finding]:
@@ -128,7 +129,7 @@ def check_starters() -> Iterator[Finding]:
         started = time.perf_counter()
         try:
             model = Model.open(name)
-            generate(model.modality, model=model, seed=7)
+            generate(model.modality, model=model, seed=7, **_SHORT.get(model.modality, {}))
         except ArtgenError as error:
             yield Finding("starters", "problem", f"{name}: {error}", installing("artgen", again=True))
         except Exception as error:
