@@ -25,7 +25,7 @@ def split(source: Path, folder: Path) -> dict[str, list[Path]]:
     import soundfile
 
     from artgen.errors import SourceError
-    from artgen.media import audio
+    from artgen.media import audio, loudness
 
     parts: dict[str, list[Path]] = {"learned": [], "segments": [], "files": []}
     number = 0
@@ -35,6 +35,7 @@ def split(source: Path, folder: Path) -> dict[str, list[Path]]:
         except SourceError as error:
             print(error, file=sys.stderr)
             continue
+        samples = loudness.normalise(samples, rate, -20.0)  # as a whole, so that a quiet end stays quiet
         cut = len(samples) if number % 10 == 9 else round(0.9 * len(samples))
         pieces = {"files": samples} if number % 10 == 9 else {"learned": samples[:cut], "segments": samples[cut:]}
         for name, piece in pieces.items():
@@ -47,17 +48,15 @@ def split(source: Path, folder: Path) -> dict[str, list[Path]]:
 
 
 def excerpts(paths: list[Path], rate: int, hop: int, most: int = 40, seconds: float = 4.0) -> list[np.ndarray]:
-    """Up to ``most`` excerpts [N, 1] of files at the loudness of a dataset, from the middle of each."""
-    from artgen.media import audio, loudness
+    """Up to ``most`` excerpts [N, 1] of files, from the beginning of each."""
+    from artgen.media import audio
 
     found = []
     for path in paths[:: max(1, len(paths) // most)]:
         samples, _ = audio.decode(path, rate=rate, channels=1)
-        samples = loudness.normalise(samples, rate, -20.0)
         count = min(len(samples), round(seconds * rate)) // hop * hop
-        start = (len(samples) - count) // 2
         if count >= 2048:
-            found.append(samples[start : start + count])
+            found.append(samples[:count])
     return found
 
 

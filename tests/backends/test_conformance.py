@@ -12,7 +12,9 @@ test_text_transformer = conformance(
     "text.transformer", options={"generate": {"length": 40}, "modify": {"continue_": 20}, "evaluate": {"items": 2}}
 )
 
-test_audio_rnn = conformance("audio.rnn", options={"generate": {"seconds": 0.5}, "evaluate": {"items": 2, "seconds": 0.5}})
+test_audio_rnn = conformance(
+    "audio.rnn", options={"generate": {"seconds": 0.5}, "modify": {"continue_": 0.5}, "evaluate": {"items": 2, "seconds": 0.5}}
+)
 
 test_video_gan3d = conformance(
     "video.gan3d", options={"generate": {"seconds": 1.0}, "evaluate": {"items": 2, "metrics": ("energy",)}}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from artgen.artwork import Artwork
 from artgen.backend import SILENT, Backend, Progress, Score, TrainOptions
 from artgen.backends.audio.rnn import evaluate as evaluation
+from artgen.backends.audio.rnn import modify as modification
 from artgen.backends.audio.rnn import sample
 from artgen.media import prepare_audio
 from artgen.options import Meta, Options
@@ -83,6 +84,7 @@ class Rnn(Backend):
         ] = None
 
     Generate: ClassVar[type[Options]] = sample.Generate
+    Modify: ClassVar[type[Options]] = modification.Modify
     Evaluate: ClassVar[type[Options]] = evaluation.Evaluate
 
     def prepare(self, sources: Sequence[str | Path], folder: Path, options: Any, progress: Progress = SILENT) -> Dataset:
@@ -118,6 +120,12 @@ class Rnn(Backend):
     def generate(self, model: Model, seeds: Sequence[int], options: Any, progress: Progress = SILENT) -> Iterator[Artwork]:
         """One sound a seed."""
         return sample.generate(self, model, seeds, options, progress)
+
+    def modify(
+        self, model: Model, artworks: Iterable[Artwork], seeds: Sequence[int], options: Any, progress: Progress = SILENT
+    ) -> Iterator[Artwork]:
+        """Go on with each sound, replace a span of it, restyle, mix, stretch or transpose it."""
+        return modification.modify(self, model, artworks, seeds, options, progress)
 
     def evaluate(self, model: Model, dataset: Dataset, options: Any, progress: Progress = SILENT) -> dict[str, Score]:
         """How well sound is rebuilt, how likely it is, and how alike composed sound is to it."""

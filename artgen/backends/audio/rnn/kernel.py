@@ -137,13 +137,13 @@ def chosen(logits: Any, draw: float, temperature: float, top_k: int, top_p: floa
 
 @compiled
 def composed(
-    codes: Any, start: int, draws: Any, temperature: float, top_k: int, top_p: float, frame: Any, embedding: Any, said: Any,
+    codes: Any, draws: Any, temperature: float, top_k: int, top_p: float, frame: Any, embedding: Any, said: Any,
     places: Any, heads: Any, biases: Any, enter_w: Any, enter_b: Any, norms: Any, taps: Any, gates_w: Any, gates_b: Any,
     leave_w: Any, leave_b: Any, last: Any, aim_w: Any, aim_b: Any, begin: Any, recent: Any, memory: Any, still: Any, rest: int,
 ) -> float:  # fmt: skip
-    """Go on from ``frame`` [P] and the states: fill ``codes`` [K, T] from ``start`` on, by ``draws`` [T, K].
+    """Go on from ``frame`` [P] and the states: read ``codes`` [K, T], and draw those that are negative, by ``draws`` [T, K].
 
-    Before ``start`` the codes are there and are only read. Where ``rest`` frames more were the same as the one before, all that
+    Where ``rest`` frames more were the same as the one before, all that
     was heard is forgotten; ``still`` [1 + K] holds how many were, and the last frame. Returns how unlikely, in nats, all was.
     """
     books, count = codes.shape
@@ -156,6 +156,7 @@ def composed(
         heard(frame, enter_w, enter_b, norms, taps, gates_w, gates_b, leave_w, leave_b, last, aim_w, aim_b, recent, memory,
               x, y, wide, told)  # fmt: skip
         frame[:] = np.float32(0)
+        drawn = False
         for book in range(books):
             for i in range(len(told)):
                 told[i] = told[i] + places[book, i]
@@ -169,9 +170,10 @@ def composed(
             for i in range(size):
                 total += np.exp(logits[i] - top)
             nats += np.log(total) + top
-            if t >= start:
+            if codes[book, t] < 0:
+                drawn = True
                 kept[:] = logits
-                codes[book, t] = chosen(logits, draws[t - start, book], temperature, top_k, top_p)
+                codes[book, t] = chosen(logits, draws[t, book], temperature, top_k, top_p)
                 logits[:] = kept
             code = codes[book, t]
             nats -= logits[code]
@@ -185,7 +187,7 @@ def composed(
             same = same and codes[book, t] == still[1 + book]
             still[1 + book] = codes[book, t]
         still[0] = still[0] + 1 if same else 0
-        if 0 < rest <= still[0] and t >= start:
+        if 0 < rest <= still[0] and drawn:
             recent[:] = np.float32(0)
             memory[:] = np.float32(0)
             frame[:] = begin

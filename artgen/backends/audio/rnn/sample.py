@@ -107,11 +107,11 @@ class CodecVoice:
         """Frames that hold ``count`` samples."""
         return -(-count // self.step)
 
-    def listener(self, seed: int) -> Listener:
-        """Nothing heard yet."""
+    def listener(self, seed: int, stream: int = 0) -> Listener:
+        """Nothing heard yet; each ``stream`` of a seed draws other numbers."""
         from artgen.backends.audio.rnn.sampler import Listener
 
-        return Listener(self.weights, seed)
+        return Listener(self.weights, seed, stream)
 
     def encoded(self, samples: Samples) -> Codes:
         """The codes [K, T] of samples [T * step, C]."""

@@ -94,7 +94,7 @@ class Listener:
 
     def read(self, codes: Codes) -> float:
         """Hear codes [K, T]; returns how unlikely, in nats, the model found them."""
-        return self._run(np.array(codes, np.int16, order="C"), codes.shape[1], 1.0, 0, 1.0, 0)
+        return self._run(np.array(codes, np.int16, order="C"), 0, 1.0, 0, 1.0, 0)
 
     def write(self, count: int, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, rest: int = 0) -> Codes:
         """``count`` frames more, int16 [K, count]; ``top_k`` of 0 is all.
@@ -102,21 +102,26 @@ class Listener:
         Where a frame came ``rest`` times more without a change, the sound stands still and would do so on: all that was heard is
         forgotten, and something new begins. 0 lets it stand.
         """
-        codes = np.zeros((len(self._weights.places), count), np.int16)
-        self._run(codes, 0, temperature, top_k, top_p, rest)
+        codes = np.full((len(self._weights.places), count), -1, np.int16)
+        self._run(codes, count, temperature, top_k, top_p, rest)
         return codes
 
-    def _run(self, codes: Codes, start: int, temperature: float, top_k: int, top_p: float, rest: int) -> float:
+    def fill(self, codes: Codes, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Codes:
+        """Hear codes [K, T], and write those that are negative, each after all before it."""
+        filled = np.array(codes, np.int16, order="C")
+        self._run(filled, codes.shape[1], temperature, top_k, top_p, 0)
+        return filled
+
+    def _run(self, codes: Codes, count: int, temperature: float, top_k: int, top_p: float, rest: int) -> float:
         from artgen.backends.audio.rnn.kernel import composed
 
-        count = codes.shape[1] - start
         # In blocks of a fixed size, so that how much is written at a time has no say.
         while len(self._draws) < count:
             self._draws = np.concatenate([self._draws, self._random.random((_DRAWN, len(codes)))])
         draws, self._draws = self._draws[:count], self._draws[count:]
         size = self._weights.heads.shape[2]
         nats = float(
-            composed(codes, start, draws, float(temperature), top_k or size, float(top_p), self._frame,
+            composed(codes, draws, float(temperature), top_k or size, float(top_p), self._frame,
                      *self._weights.arguments(), self._recent, self._memory, self._still, rest)
         )  # fmt: skip
         self.nats += nats

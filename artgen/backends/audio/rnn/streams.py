@@ -5,7 +5,7 @@ Every piece is given the frames around it that reach into it, so where a sound i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -59,10 +59,23 @@ def encoded(codec: Codec, blocks: Iterable[Samples]) -> Codes:
 def decoded(codec: Codec, codes: Codes) -> Iterator[Samples]:
     """The samples of codes [K, T] in blocks [n, C], T * hop in all."""
     device = next(codec.parameters()).device
-    count, margin, hop = codes.shape[1], codec.margin, codec.hop
+
+    def part(low: int, high: int) -> torch.Tensor:
+        return codec.decode(torch.from_numpy(codes[:, low:high].astype(np.int64))[None].to(device))
+
+    return _pieces(codec, codes.shape[1], part)
+
+
+def sounded(codec: Codec, latents: torch.Tensor) -> Iterator[Samples]:
+    """The samples of latents [T, L] in blocks [n, C], T * hop in all."""
+    return _pieces(codec, len(latents), lambda low, high: codec.sound(latents[None, low:high]))
+
+
+@torch.no_grad()
+def _pieces(codec: Codec, count: int, made: Callable[[int, int], torch.Tensor]) -> Iterator[Samples]:
+    margin, hop = codec.margin, codec.hop
     for start in range(0, count, PIECE):
         stop = min(count, start + PIECE)
         low, high = max(0, start - margin), min(count, stop + margin)
-        part = torch.from_numpy(codes[:, low:high].astype(np.int64))[None].to(device)
-        wave = codec.decode(part)[0]
+        wave = made(low, high)[0]
         yield wave[:, (start - low) * hop : (stop - low) * hop].cpu().numpy().T.copy()
