@@ -13,7 +13,12 @@ test_text_transformer = conformance(
 )
 
 test_audio_rnn = conformance(
-    "audio.rnn", options={"generate": {"seconds": 0.5}, "modify": {"continue_": 0.5}, "evaluate": {"items": 2, "seconds": 0.5}}
+    "audio.rnn",
+    options={
+        "generate": {"seconds": 0.5},
+        "modify": {"continue_": None, "restyle": True},
+        "evaluate": {"items": 2, "seconds": 0.5},
+    },
 )
 
 test_video_gan3d = conformance(
