@@ -154,9 +154,10 @@ def test_links_and_named_files_exist(page: Path) -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_files_and_classes_that_the_explanation_names_exist() -> None:
-    text = (DOCS / "image-gan.md").read_text(encoding="utf-8")
-    places = (ROOT / "artgen" / "nn", ROOT / "artgen" / "backends" / "image" / "gan")
+@pytest.mark.parametrize("name", ["image-gan", "video-gan3d"])
+def test_files_and_classes_that_the_explanation_names_exist(name: str) -> None:
+    text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    places = (ROOT / "artgen" / "nn", ROOT / "artgen" / "backends" / name.replace("-", "/"))
     code = {path.name: path.read_text(encoding="utf-8") for place in places for path in place.glob("*.py")}
     found = re.findall(r"\(`(\w+\.py)`: `(\w+)`\)", text)
     assert ("model.py", "Generator") in found

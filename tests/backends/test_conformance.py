@@ -22,7 +22,8 @@ test_audio_rnn = conformance(
 )
 
 test_video_gan3d = conformance(
-    "video.gan3d", options={"generate": {"seconds": 1.0}, "evaluate": {"items": 2, "metrics": ("energy",)}}
+    "video.gan3d",
+    options={"generate": {"seconds": 1.0}, "modify": {"iterations": 2}, "evaluate": {"items": 2, "metrics": ("energy",)}},
 )
 
 test_noise = conformance(

@@ -299,7 +299,9 @@ class Work:
 
     def _drawn(self, subject: Subject, styles: Tensor, moving: Tensor, count: int) -> Floats:
         """Frames of the model in the size of ``subject``, [T, H, W, C], 0 to 255."""
+        self.progress.start("drawing", count, "frames")
         squares = self.sampler.run(styles, moving, count, self.progress)[0].astype(np.float32)
+        self.progress.finish()
         return np.stack([_planes(square, subject.frame.back) for square in squares])
 
 
