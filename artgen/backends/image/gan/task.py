@@ -126,12 +126,12 @@ class StyleTask(PictureTask):
         self.least = numbers.strength / 2
         rate = numbers.learning_rate if options.learning_rate is None else options.learning_rate
         self.generate_defaults = {"truncation": 0.7 if options.preset != "large" else 0.8}  # type: ignore[misc]
-        # The generator first: the discriminator learns from the pictures it made on that occasion.
+        # In turn, and each against pictures of the other as it is now: letting the discriminator learn from what the generator
+        # made before its own update saves a tenth of the step and lost most of the variety (docs/log.md).
         self.phases = (
-            Phase("generator", list(self.generator.parameters()), adam, lambda at: schedule(at, rate)),
             Phase("discriminator", list(self.discriminator.parameters()), adam, lambda at: schedule(at, rate)),
+            Phase("generator", list(self.generator.parameters()), adam, lambda at: schedule(at, rate)),
         )
-        self._made: dict[tuple[int, int], Tensor] = {}
 
     def forward(self, phase: str, batch: Batch, position: Position) -> dict[str, Tensor]:
         """The relativistic loss of a phase; for the discriminator with the penalties on real and generated pictures."""
@@ -143,12 +143,13 @@ class StyleTask(PictureTask):
         seen = self._augmentation(numbers.transpose(0, 1).flatten(0, 1), real.shape[-1])  # of the real ones, then of the others
         if phase == "generator":
             fake = self.generator(batch.normal(self.network["latent"]), labels, level, fade)
-            self._made[batch.start, batch.stop] = fake.detach()
             places = self._places(batch)
             with torch.no_grad():
                 ahead = self.discriminator(seen(real, places.real), labels, fade)
             return {"loss": relativistic(self.discriminator(seen(fake, places.fake), labels, fade), ahead)}
-        logits, penalty = self._penalised(torch.cat([real, self._fake(batch, labels, real.dtype)]), labels, seen, batch, fade)
+        with torch.no_grad():
+            fake = self.generator(batch.normal(self.network["latent"]), labels, level, fade)
+        logits, penalty = self._penalised(torch.cat([real, fake.to(real.dtype)]), labels, seen, batch, fade)
         on_real, on_fake = logits.chunk(2)
         loss = relativistic(on_real, on_fake)
         weight = cosine(position.fraction / 0.5, self.gamma, self.gamma / 10)
@@ -159,14 +160,6 @@ class StyleTask(PictureTask):
             "ahead": (on_real > on_fake).float().mean(),
             "augment": self.strength.clone(),
         }
-
-    def _fake(self, batch: Batch, labels: Tensor | None, dtype: torch.dtype) -> Tensor:
-        """The pictures that the generator made in its own phase of this step: making others would cost a tenth of the step."""
-        fake = self._made.pop((batch.start, batch.stop), None)
-        if fake is None:
-            with torch.no_grad():
-                fake = self.generator(batch.normal(self.network["latent"]), labels, *self.growth)
-        return fake.to(dtype)
 
     def _penalised(
         self, both: Tensor, labels: Tensor | None, seen: Augmentation, batch: Batch, fade: float
