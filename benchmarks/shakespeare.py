@@ -122,6 +122,8 @@ def run_artgen(dataset: Path, output: Path, seed: int, *options: str) -> Leg:
         str(output),
         "--seed",
         str(seed),
+        "--device",
+        "cpu",
         *options,
     ]
     _, whole, processor = timed(command)

@@ -36,6 +36,9 @@ from artgen.training.task import Position, Task
 LOG_LINES = 400
 """About how many records of losses a run leaves in metrics.jsonl."""
 
+WARM = 8
+"""Steps whose time says nothing about the speed: kernels are loaded, caches are empty."""
+
 
 @dataclass
 class Clock:
@@ -46,6 +49,7 @@ class Clock:
     total: int = 0
     seconds: float = 0.0
     began: float = 0.0
+    warm: float = 0.0
     pace: float = 0.0
     shown: int = -1
     best: float | None = None
@@ -203,10 +207,13 @@ class Stage:
         clock.seconds = time.monotonic() - self.started
         every = self.options.save_steps
         wanted = time.monotonic() - self.saved >= self.options.save_every * 60 or bool(every and clock.step % every == 0)
-        if limit is not None and self._twentieth() > self.replanned:
-            # The plan follows the measured speed, so that schedules end when the time does.
+        # The plan follows the measured speed, so that schedules end when the time does: often while little is known of it.
+        doubled = clock.step & (clock.step - 1) == 0
+        if limit is not None and clock.step > 1 and (doubled or self._twentieth() > self.replanned):
             self.replanned = self._twentieth()
             clock.total = self._total_in(limit)
+        if clock.step in (1, WARM):
+            clock.warm = clock.seconds
         late = limit is not None and clock.seconds >= limit
         total, over, save, stop = self.processes.from_first([clock.total, late, wanted, self.stop.is_set()])
         clock.total, self.save_now = int(total), bool(save)
@@ -230,7 +237,8 @@ class Stage:
     def _total_in(self, limit: float) -> int:
         """The items that can be seen until second ``limit`` at the speed so far, within the other limits of the budget."""
         clock = self.clock
-        clock.pace = (clock.seconds - clock.began) / clock.step
+        measured = clock.seconds - (clock.warm or clock.began)
+        clock.pace = max(1e-6, measured / (clock.step - (WARM if clock.step > WARM else 1)))
         total = (clock.step + round(max(0.0, limit - clock.seconds) / clock.pace)) * self.size
         if self.options.steps is None and self.options.items is None:
             return total

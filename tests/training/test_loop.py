@@ -248,6 +248,31 @@ def test_minutes_end_the_run_about_when_they_are_over(tmp_path: Path, dataset: D
     assert last["seconds"] < 30  # three are asked for; a crowded machine may be late by one step, not by ten times
 
 
+def test_a_slow_first_step_does_not_shorten_the_run(tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Watch:
+        now = 0.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+    watch, totals = Watch(), []
+
+    class Cold(TinyTask):
+        def forward(self, phase: str, batch: Any, position: Position) -> dict[str, torch.Tensor]:
+            if position.total > 1 and phase == next(
+                each.name for each in self.phases if each.every == 1
+            ):  # not while the formats are measured
+                watch.now += 0.1 if position.seen else 3.0
+                totals.append(position.total)
+            return super().forward(phase, batch, position)
+
+    monkeypatch.setattr("artgen.training.loop.time", watch)
+    run(tmp_path, dataset, Cold(), minutes=0.1, previews=0)
+    # Of 6 seconds the first step takes 3, each of the others a tenth.
+    assert records(tmp_path)[-1]["step"] == pytest.approx(31, abs=2)
+    assert totals[-1] == pytest.approx(31 * FIXED["batch_size"], abs=2 * FIXED["batch_size"])
+
+
 def test_auto_measures_and_says_so(tmp_path: Path, dataset: Dataset) -> None:
     heard = Heard()
     run(tmp_path, dataset, steps=3, previews=0, precision="auto", memory_format="auto", heard=heard)

@@ -179,7 +179,7 @@ def _guide(path: str, reader: Reader) -> Tensor:
 
 
 def _signal(pixels: Pixels, reader: Reader) -> Tensor:
-    return to_signal(torch.from_numpy(np.ascontiguousarray(pixels))[None]).contiguous().to(reader.device)
+    return to_signal(torch.from_numpy(np.array(pixels))[None]).contiguous().to(reader.device)
 
 
 def _opaque(pixels: Pixels) -> Pixels:
