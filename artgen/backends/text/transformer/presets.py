@@ -63,8 +63,8 @@ STANDARD = Recipe(
     runs=(8192,),
 )  # fmt: skip
 LARGE = Recipe(
-    layers=6, heads=5, width=320, context=256, first_context=256, batch=64, learning_rate=1e-3, dropout=0.2, weight_decay=0.1,
-    runs=(),
+    layers=6, heads=5, width=320, context=512, first_context=512, batch=32, learning_rate=1e-3, dropout=0.3, weight_decay=1.0,
+    runs=(), average=0.02,
 )  # fmt: skip
 
 
