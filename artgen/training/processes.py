@@ -5,6 +5,7 @@ Accelerate sets the group up from the environment that torchrun or accelerate la
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -27,6 +28,7 @@ class Processes:
             self._accelerator = Accelerator(cpu=self.device.type == "cpu")
             self.device = self._accelerator.device
             self.count, self.rank = self._accelerator.num_processes, self._accelerator.process_index
+            atexit.register(_leave)  # a group that is still open when Python ends may abort the process
 
     @property
     def first(self) -> bool:
@@ -53,3 +55,8 @@ class Processes:
     def part(self, size: int) -> tuple[int, int]:
         """Our items of a batch of ``size``: start and stop."""
         return size * self.rank // self.count, size * (self.rank + 1) // self.count
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
