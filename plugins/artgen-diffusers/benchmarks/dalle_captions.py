@@ -1,7 +1,7 @@
 """Do pictures of `image.dalle` show what their captions say? Held-out captions, judged by a small classifier of pictures and texts.
 
     python plugins/artgen-diffusers/benchmarks/dalle_captions.py RUN DATASET [--captions 20] [--seed 0] [--judge-steps 1500]
-        [--judge FILE] [--output FILE] [--sheet FILE.png]
+        [--candidates 4] [--guidance 3] [--output FILE] [--sheet FILE.png]
 
 RUN was trained on DATASET with `--held-out`: neither of its stages has seen the held-out captions or their pictures. 20 of them are
 drawn by lot, one picture each (of `--candidates`, by the model's own choice). The judge is a convolutional network for pictures
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the lot and of the pictures")
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--candidates", type=int)
-    parser.add_argument("--judge-steps", type=int, default=1500)
+    parser.add_argument("--judge-steps", type=int, default=1500, help="350 will do on a CPU")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--output", type=Path, help="file for the result as JSON")
     parser.add_argument("--sheet", type=Path, help="picture with the real pictures above and the drawn ones below")
