@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from artgen.artwork import Artwork
+    from artgen.codecs import Codec
     from artgen.dataset import Dataset
     from artgen.model import Model
     from artgen.training.run import Run
@@ -233,6 +234,14 @@ class Backend(ABC):
     def evaluate(self, model: Model, dataset: Dataset, options: Options, progress: Progress = SILENT) -> dict[str, Score]:
         """Measure ``model`` against the real ``dataset``, each score with its real-against-real floor."""
         raise self._missing("evaluate")
+
+    def codec(self, model: Model, codebooks: int) -> Codec:
+        """The codec that ``model`` is, with its first ``codebooks`` codebooks, for methods that compose over the codes of sounds.
+
+        Only a backend that is a codec implements it (:class:`artgen.codecs.Codec` says what one offers); :meth:`build` makes the
+        codec again from its ``network``.
+        """
+        raise self._missing("code sounds")
 
     def _missing(self, verb: str) -> UsageError:
         return UsageError(f"{self.modality}.{self.name} does not {verb}; it can: {', '.join(self.verbs()) or 'nothing'}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from tiny_models import causal, musicgen
+from tiny_models import causal, codec, musicgen
 
 from artgen.testing import conformance
+from artgen_transformers.codec.backend import Encodec
 from artgen_transformers.music.backend import MusicGen
 from artgen_transformers.text.backend import Transformers
 
@@ -27,3 +28,7 @@ test_text = conformance(
 MELODY = musicgen(Path(HOME.name) / "melody", melody=True)
 
 test_music = conformance(MusicGen, options={"generate": {"seconds": 0.2}}, model=MELODY)
+
+CODEC = codec("encodec", Path(HOME.name) / "codec", sampling_rate=22_050, upsampling_ratios=[15, 14])
+
+test_codec = conformance(Encodec, model=CODEC)

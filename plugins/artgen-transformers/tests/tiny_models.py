@@ -9,7 +9,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
+    DacConfig,
+    DacModel,
     EncodecConfig,
+    EncodecModel,
     GenerationConfig,
     GPT2Config,
     LlamaConfig,
@@ -103,8 +106,8 @@ def codec_config(**changes: Any) -> EncodecConfig:
     """A tiny EnCodec: 100 frames a second of 1,600 Hz, so that seconds are cheap."""
     told = {
         "sampling_rate": 1600, "audio_channels": 1, "num_filters": 4, "hidden_size": 8, "upsampling_ratios": [4, 4],
-        "codebook_size": 32, "codebook_dim": 8, "num_lstm_layers": 1, "num_residual_layers": 1, "target_bandwidths": [2.0], "normalize": False,
-        "use_causal_conv": False, "kernel_size": 3, "last_kernel_size": 3,
+        "codebook_size": 32, "codebook_dim": 8, "num_lstm_layers": 1, "num_residual_layers": 1, "target_bandwidths": [2.0],
+        "normalize": False, "use_causal_conv": False, "kernel_size": 3, "last_kernel_size": 3,
     }  # fmt: skip
     return EncodecConfig(**{**told, **changes})
 
@@ -146,4 +149,23 @@ def musicgen(folder: Path, *, melody: bool = False, stereo: bool = False) -> Pat
     tokenizer().save_pretrained(folder)
     if melody:
         MusicgenMelodyFeatureExtractor(sampling_rate=1600, hop_length=64, n_fft=256).save_pretrained(folder)
+    return folder
+
+
+def codec(kind: str, folder: Path, **changes: Any) -> Path:
+    """Save a tiny EnCodec of 16 kHz or DAC of 32 kHz, both with 100 frames a second."""
+    with torch.random.fork_rng():
+        torch.manual_seed(6)
+        if kind == "dac":
+            told = {"encoder_hidden_size": 4, "downsampling_ratios": [4, 5, 16], "decoder_hidden_size": 16, "n_codebooks": 4,
+                    "codebook_size": 32, "codebook_dim": 4, "sampling_rate": 32_000}  # fmt: skip
+            made: Any = DacModel(DacConfig(**{**told, **changes}))
+            with torch.no_grad():
+                for name, parameter in made.named_parameters():
+                    if "codebook" in name or "decoder" in name:
+                        parameter.mul_(3)
+        else:
+            made = EncodecModel(codec_config(**{"sampling_rate": 16_000, "upsampling_ratios": [16, 10], **changes}))
+            fill_codebooks(made)
+    made.save_pretrained(folder)
     return folder

@@ -55,7 +55,10 @@ class Rnn(Backend):
             ),
         ] = "codec"
         codec: Annotated[
-            str | None, Meta(description="Use the codec of this model (a folder, a run or a starter) instead of training one.")
+            str | None,
+            Meta(
+                description="Use the codec of this model (a folder, a run, a starter, or one that another backend knows) instead of training one."
+            ),
         ] = None
         codec_minutes: Annotated[
             float | None, Meta(gt=0, description="The codec's part of --minutes; half when not given.", extra={"unit": "minutes"})

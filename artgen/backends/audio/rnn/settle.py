@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from artgen import codecs
 from artgen.backend import SILENT, Progress
 from artgen.backends.audio.rnn import presets
 from artgen.backends.audio.rnn.presets import Recipe
@@ -18,7 +19,6 @@ from artgen.training.state import generations
 
 if TYPE_CHECKING:
     from artgen.backends.audio.rnn.backend import Rnn
-    from artgen.backends.audio.rnn.codec import Codec
     from artgen.backends.audio.rnn.tape import Moments
     from artgen.training.task import Task
 
@@ -76,7 +76,7 @@ def make_tasks(moments: Moments, options: Rnn.Train, plan: Recipe, device: str, 
 
         return [PlainTask(moments, options, plan, {"plain": {"width": plan.composer["width"]}, **sound})]
     if options.codec is not None:
-        codec, network = brought(options.codec, moments)
+        codec, network = brought(options.codec, moments, plan.codec["codebooks"])
         whole = {"codec": network, "composer": presets.composer_network(plan, network), **sound}
         return [ComposerTask(moments, options, plan, whole, codec=codec, device=device, progress=progress)]
     network = presets.codec_network(plan, moments.tape.rate, moments.tape.channels)
@@ -87,24 +87,32 @@ def make_tasks(moments: Moments, options: Rnn.Train, plan: Recipe, device: str, 
     ]
 
 
-def brought(place: str, moments: Moments) -> tuple[Codec, dict[str, Any]]:
-    """The codec of the model at ``place``, for sounds like those of the tape.
+def brought(place: str, moments: Moments, codebooks: int) -> tuple[Any, dict[str, Any]]:
+    """The codec of the model at ``place``, for sounds like those of the tape, and its part of the network.
+
+    It is one that artgen trained, or one of another backend, of which the first ``codebooks`` are used.
 
     Raises:
-        ModelError: there is no such model, it is of another backend, or of sounds of another rate or number of channels.
+        ModelError: there is no such model, it is no codec, or of sounds of another rate or number of channels.
     """
     from artgen.backends.audio.rnn.codec import Codec
 
-    found = Model.open(place)
+    try:
+        found = Model.open(place)
+    except ModelError:
+        if not any(codecs.backends()):
+            raise
+        guest: Any = codecs.find(place, codebooks)
+        _require_sound(place, guest.network, moments)
+        return guest, guest.network
     if found.backend != "audio.rnn" or "codec" not in found.config.network:
         raise ModelError(f"--codec {place}: a model of {found.backend} without a codec; give one that artgen audio train made")
     network = found.config.network["codec"]
-    tape = moments.tape
-    if (network["rate"], network["channels"]) != (tape.rate, tape.channels):
-        told = [f"{rate} Hz {'mono' if channels == 1 else 'stereo'}" for rate, channels in
-                ((network["rate"], network["channels"]), (tape.rate, tape.channels))]  # fmt: skip
-        raise ModelError(f"--codec {place}: it codes {told[0]}, the dataset is {told[1]}; prepare with --rate {network['rate']}")
-    codec = Codec(**network)
+    _require_sound(place, network, moments)
+    if "backend" in network:
+        codec: Any = codecs.build(network)
+    else:
+        codec = Codec(**network)
     tensors = {name.removeprefix("codec."): tensor.float() for name, tensor in found.tensors().items() if name.startswith("codec.")}
     try:
         codec.load_state_dict(tensors)
@@ -112,6 +120,19 @@ def brought(place: str, moments: Moments) -> tuple[Codec, dict[str, Any]]:
         reason = str(error).splitlines()[-1].strip()
         raise ModelError(f"{found.folder}: config.json and weights do not belong together ({reason})") from None
     return codec, network
+
+
+def _require_sound(place: str, network: dict[str, Any], moments: Moments) -> None:
+    """Hold a codec to be one of sounds like those of the tape.
+
+    Raises:
+        ModelError: it is of another rate or number of channels.
+    """
+    tape = moments.tape
+    if (network["rate"], network["channels"]) != (tape.rate, tape.channels):
+        told = [f"{rate} Hz {'mono' if channels == 1 else 'stereo'}" for rate, channels in
+                ((network["rate"], network["channels"]), (tape.rate, tape.channels))]  # fmt: skip
+        raise ModelError(f"--codec {place}: it codes {told[0]}, the dataset is {told[1]}; prepare with --rate {network['rate']}")
 
 
 def loudness_of(moments: Moments) -> float | None:
