@@ -450,7 +450,7 @@ def test_the_class_can_be_given(classed: Model) -> None:
         ({"iterations": 0}, "--iterations takes 1 to 10000, not 0"),
         ({"direction": 65}, "--direction takes 1 to 64, not 65"),
         ({"direction": 1, "amount": 10.5}, "--amount takes -10 to 10, not 10.5"),
-        ({"direction": 1, "directions": "ica"}, "--directions takes sefa or pca, not ica"),
+        ({"direction": 1, "directions": "ica"}, "--directions takes sefa or pca, not ica; did you mean pca?"),
         ({"layers": "2-4"}, "--layers 2-4 says what --mix takes; give --mix with a second picture too"),
         ({"mix": "a.png", "layers": "fine"}, "--layers takes text, not fine"),
         ({"amount": 1.0}, "--amount 1.0 is about --direction; give --direction 1 too"),

@@ -56,9 +56,7 @@ class Rnn(Backend):
         ] = "codec"
         codec: Annotated[
             str | None,
-            Meta(
-                description="Use the codec of this model (a folder, a run, a starter, or one that another backend knows) instead of training one."
-            ),
+            Meta(description="Use the codec of this model (a folder, a run, a starter, one of another backend) and train none."),
         ] = None
         codec_minutes: Annotated[
             float | None, Meta(gt=0, description="The codec's part of --minutes; half when not given.", extra={"unit": "minutes"})
