@@ -165,12 +165,11 @@ class StyleTask(ClipTask):
         rate = numbers.learning_rate if options.learning_rate is None else options.learning_rate
         self.generate_defaults = {"truncation": 0.8, "fps": self.fps}  # type: ignore[misc]
         both = [*self.clip_discriminator.parameters(), *self.picture_discriminator.parameters()]
-        # The generator first: the discriminators learn from the clips it made on that occasion.
+        # In turn, each against the other as it is now: updates at once made the picture GAN collapse (docs/log.md).
         self.phases = (
-            Phase("generator", list(self.generator.parameters()), adam, lambda at: schedule(at, rate)),
             Phase("discriminator", both, adam, lambda at: schedule(at, rate)),
+            Phase("generator", list(self.generator.parameters()), adam, lambda at: schedule(at, rate)),
         )
-        self._made: dict[tuple[int, int], Tensor] = {}
 
     def forward(self, phase: str, batch: Batch, position: Position) -> dict[str, Tensor]:
         """The relativistic losses of a phase; for the discriminators with the penalties on real and generated items."""
@@ -181,15 +180,11 @@ class StyleTask(ClipTask):
         on_pictures = self._side(batch.uniform(2, DRAWS), self.picture_discriminator, labels, clips=False)
         if phase == "generator":
             fake = self._generate(batch, labels)
-            self._made[batch.start, batch.stop] = fake.detach()
             loss = on_clips.beaten(real, fake, places)
             pictures = on_pictures.beaten(frame(real, moment), frame(fake, moment), places)
             return {"loss": loss + PICTURES * pictures}
-        made = self._made.pop((batch.start, batch.stop), None)
-        if made is None:
-            with torch.no_grad():
-                made = self._generate(batch, labels)
-        fake = made.to(real.dtype)
+        with torch.no_grad():
+            fake = self._generate(batch, labels).to(real.dtype)
         loss, penalty, ahead = on_clips.apart(real, fake, places, batch)
         loss_pictures, penalty_pictures, ahead_pictures = on_pictures.apart(frame(real, moment), frame(fake, moment), places, batch)
         fading = cosine(position.fraction / 0.5, 1.0, 0.1) / 2
