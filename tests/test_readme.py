@@ -30,7 +30,7 @@ SMALLER = (
 )
 """How the slow test shortens the README's commands; the scheduled run in ``.ci/run`` changes nothing."""
 
-OF_OTHER_TOOLS = {"--nproc-per-node", "--check", "--strict", "--logdir"}
+OF_OTHER_TOOLS = {"--threads", "--together", "--nproc-per-node", "--check", "--strict", "--logdir"}
 
 
 def load(path: Path) -> ModuleType:

@@ -193,6 +193,20 @@ def gradients(data: Any, cut: int, **changes: Any) -> dict[str, torch.Tensor]:
     return {name: parameter.grad for name, parameter in task.named_parameters()}
 
 
+def test_each_network_meets_the_other_as_it_is_now(data: Any) -> None:
+    """Updates at once, each against the other of the step before, collapse to few works: the phases take turns."""
+    with seeded(0):
+        task = Gan3d().task(data, options())
+    assert [phase.name for phase in task.phases] == ["discriminator", "generator"]
+    made: list[torch.Tensor] = []
+    task.generator.register_forward_hook(lambda module, given, result: made.append(result))
+    loaded = task.load(data, [0, 3, 5, 8])
+    for phase, seed in (("discriminator", 1), ("generator", 2), ("discriminator", 3)):
+        task(phase, Batch(loaded, 4, 0, 4, seed, torch.device("cpu")), Position(0, 100))
+    assert [clips.requires_grad for clips in made] == [False, True, False]
+    assert not torch.equal(made[0], made[2])
+
+
 @pytest.mark.usefixtures("tiny")
 def test_slices_of_a_batch_add_up_and_every_weight_learns(data: Any) -> None:
     whole, sliced = gradients(data, 4, background=True), gradients(data, 2, background=True)
