@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from itertools import compress
@@ -22,16 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artgen.backend import SILENT, Progress
-from artgen.dataset import Dataset, Manifest, Skipped, fingerprint, is_dataset, write_manifest
-from artgen.errors import Interrupted, OptionError, SourceError
-from artgen.files import sentences, write_atomically
+from artgen.dataset import Dataset, Manifest, fingerprint, is_dataset, write_manifest
+from artgen.errors import OptionError
+from artgen.files import write_atomically
 from artgen.media import image, spectrogram
 from artgen.media.audio import from_pcm
-from artgen.media.partial import Partial, Record
+from artgen.media.filling import Firsts, bar, scratch, stoppable
+from artgen.media.partial import Partial
 from artgen.media.soundwork import Job, Told, work
 from artgen.media.sources import Found, Labels, Media, find
 from artgen.media.workers import in_order
-from artgen.media.written import class_names, key_of, lines, nothing, npy, present
+from artgen.media.written import deciding, key_of, left_out, nothing, npy, present, refuse_prepared, tell_beside, write_beside
 from artgen.options import Meta, Options
 
 SOUNDS = Media("sound", "sounds")
@@ -41,7 +40,6 @@ SHEET = "spectrograms.png"
 _METHOD = 1
 """Raised whenever the same sources would give other samples, so that an old journal is not gone on with."""
 
-_SCRATCH = ".tmp-prepare-"
 _COPY = 2**20
 _SHEET_PIECES = 24
 _SHEET_SECONDS = 10
@@ -111,11 +109,9 @@ def prepare(sources: Sequence[str | Path], folder: str | Path, options: Prepare,
         Interrupted: Ctrl-C; the same call goes on.
     """
     folder = Path(folder)
-    for source in sources:
-        if is_dataset(source) and (Path(source) / "samples.npy").exists():
-            raise SourceError(f"{source}: a prepared dataset already; give it to artgen audio train as it is")
+    refuse_prepared(sources, "samples", "audio")
     found = find(sources, SOUNDS, labels=options.labels, exclude=folder)
-    key = key_of(found, _METHOD, _told(options))
+    key = key_of(found, _METHOD, deciding(options))
     if is_dataset(folder):
         dataset = present(folder, "audio", key)
         progress.say(f"{folder}: this dataset is there already, with {_minutes(dataset.manifest.notes['seconds'])}")
@@ -123,20 +119,14 @@ def prepare(sources: Sequence[str | Path], folder: str | Path, options: Prepare,
     for remark in found.remarks:
         progress.say(remark)
     shape = (1 if options.channels == "mono" else 2,)
-    with Partial(folder, shape, key, name="samples", numbers="<i2") as partial:
-        try:
-            _fill(partial, found, options, progress)
-            dataset = _finish(partial, found, options, key)
-        except KeyboardInterrupt:
-            done = f"stopped after {len(partial.records)} of {len(found.items)} files"
-            raise Interrupted(f"{done}; the same command again goes on from there") from None
+    with (
+        Partial(folder, shape, key, name="samples", numbers="<i2") as partial,
+        stoppable(partial, len(found.items)),
+    ):
+        _fill(partial, found, options, progress)
+        dataset = _finish(partial, found, options, key)
     _report(dataset, progress)
     return dataset
-
-
-def _told(options: Prepare) -> dict[str, Any]:
-    """The options that decide what the dataset holds."""
-    return {name: value for name, value in options.asdict().items() if name != "workers"}
 
 
 # --- the samples
@@ -144,38 +134,21 @@ def _told(options: Prepare) -> dict[str, Any]:
 
 def _fill(partial: Partial, found: Found, options: Prepare, progress: Progress) -> None:
     sources = [item.source for item in found.items]
-    done = len(partial.records)
-    names: dict[str, str] = {}
-    for source, record in zip(sources, partial.records, strict=False):
-        if record.stored:
-            names.setdefault(record.digest, source.name)
-    progress.start("Preparing sounds", len(sources), "files")
-    if done:
-        progress.say(f"going on after {done} of {len(sources)} files")
-        progress.advance(done)
-    with _scratch(partial.folder) as scratch:
+    firsts = Firsts(partial, sources, keep=options.duplicates == "keep")
+    todo = sources[len(partial.records) :]
+    with bar(partial, "Preparing sounds", len(sources), progress), scratch(partial.folder) as folder:
         job = Job(
-            str(scratch), options.rate, 1 if options.channels == "mono" else 2,
+            str(folder), options.rate, 1 if options.channels == "mono" else 2,
             options.loudness if options.normalize == "loudness" else None, options.trim, options.min_seconds, options.max_minutes,
         )  # fmt: skip
-        try:
-            with contextlib.closing(in_order(work, sources[done:], job, chunk=1, workers=options.workers)) as stream:
-                for results in stream:
-                    for record, place in results:
-                        _add(partial, record, Path(place), sources[len(partial.records)].name, names, options)
-                        progress.advance()
-        finally:
-            progress.finish()
-
-
-def _add(partial: Partial, record: Record, place: Path, name: str, names: dict[str, str], options: Prepare) -> None:
-    first = names.setdefault(record.digest, name) if record.stored else ""
-    if first and first is not name and options.duplicates == "skip":
-        partial.add([Record(False, record.digest, f"duplicate of {first}")], [])
-    else:
-        partial.add([record], _bytes(place) if record.stored else [])
-    if record.stored:
-        place.unlink()
+        with contextlib.closing(in_order(work, todo, job, chunk=1, workers=options.workers)) as stream:
+            for results in stream:
+                for made, place in results:
+                    record = firsts.judged(sources[len(partial.records)].name, made)
+                    partial.add([record], _bytes(Path(place)) if record.stored else [])
+                    if made.stored:
+                        Path(place).unlink()
+                    progress.advance()
 
 
 def _bytes(place: Path) -> Iterator[bytes]:
@@ -184,65 +157,39 @@ def _bytes(place: Path) -> Iterator[bytes]:
             yield data
 
 
-@contextlib.contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """A folder for the workers, inside ``folder`` so that it is on the same disk; those of a killed prepare are removed."""
-    with sentences(folder):
-        for old in folder.glob(f"{_SCRATCH}*"):
-            shutil.rmtree(old, ignore_errors=True)
-        scratch = Path(tempfile.mkdtemp(dir=folder, prefix=_SCRATCH))
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
 # --- the dataset around them
 
 
 def _finish(partial: Partial, found: Found, options: Prepare, key: str) -> Dataset:
     stored = [record.stored for record in partial.records]
     records = list(compress(partial.records, stored))
-    refused = [
-        Skipped(item.source.name, record.note)
-        for item, record in zip(found.items, partial.records, strict=True)
-        if not record.stored
-    ]
+    refused = left_out(found.items, partial.records)
     if not records:
         partial.discard()
         raise nothing(found, refused, "sound")
     pieces, of, held = divided([record.rows for record in records], [record.digest for record in records], options.held_out)
-    items = list(compress(found.items, stored))
-    items = [items[index] for index in of]
-    folder, frames = partial.folder, partial.count
-    arrays, shapes = (
-        {"samples": "samples.npy", "pieces": "pieces.npy"},
-        {"samples": [frames, *partial.shape], "pieces": [len(pieces), 2]},
-    )
-    extra = {"pieces": pieces}
-    if len(held):
-        extra["held_out"] = held
-    classes = class_names([item.label for item in items], options.labels)
-    if classes:
-        number = {name: index for index, name in enumerate(classes)}
-        extra["labels"] = np.array([number[item.label] for item in items], np.int64)
-    for name, array in extra.items():
-        arrays[name], shapes[name] = f"{name}.npy", list(array.shape)
+    files = list(compress(found.items, stored))
+    items = [files[index] for index in of]
+    folder = partial.folder
+    parts = {"pieces": pieces} | ({"held_out": held} if len(held) else {})
+    shapes = {"samples": [partial.count, *partial.shape]}
+    for name, array in parts.items():
+        shapes[name] = list(array.shape)
         write_atomically(folder / f"{name}.npy", npy(array))
-    captions = "captions.jsonl" if any(item.caption for item in items) else ""
-    if captions:
-        write_atomically(folder / captions, lines(item.caption for item in items))
     names = [item.source.name for item in items]
-    write_atomically(folder / "names.jsonl", lines(names))
+    beside = write_beside(folder, items, names, options.labels)
     partial.finish()
     _write_sheet(folder, pieces, names, options.rate)
     told = [msgspec.json.decode(record.note, type=Told) for record in records]
     digests = "".join(record.digest for record in records).encode()
+    content = [array.tobytes() for array in (*parts.values(), *([beside.labels] if beside.classes else []))]
     manifest = Manifest(
-        artgen=version("artgen"), kind="audio", count=len(pieces), arrays=arrays, shapes=shapes, classes=classes, captions=captions,
-        options=_told(options), sources=found.origins, skipped=[*found.skipped, *refused],
-        notes=_notes(told, list(compress(found.items, stored)), pieces, held, options, found) | {"key": key},
-        fingerprint=fingerprint(digests, *(array.tobytes() for array in extra.values()), "\n".join(classes).encode()),
+        artgen=version("artgen"), kind="audio", count=len(pieces),
+        arrays={"samples": "samples.npy"} | {name: f"{name}.npy" for name in parts} | beside.arrays,
+        shapes=shapes | beside.shapes, classes=beside.classes, captions=beside.captions,
+        options=deciding(options), sources=found.origins, skipped=[*found.skipped, *refused],
+        notes=_notes(told, files, pieces, held, options, found) | {"key": key},
+        fingerprint=fingerprint(digests, *content, "\n".join(beside.classes).encode()),
     )  # fmt: skip
     dataset = write_manifest(folder, manifest)
     partial.forget()
@@ -324,10 +271,7 @@ def _report(dataset: Dataset, progress: Progress) -> None:
     if before and after:
         spread = f"from {before['lowest']:.1f} to {before['highest']:.1f} LUFS before"
         progress.say(f"loudness: {spread}, {after['median']:.1f} now")
-    if dataset.classes:
-        progress.say(f"{len(dataset.classes)} classes")
-    if dataset.captions:
-        progress.say(f"{sum(map(bool, dataset.captions))} of {len(dataset)} pieces have a caption")
+    tell_beside(dataset, "pieces", progress)
     for name, remark in notes["remarks"][:5]:
         progress.say(f"{name}: {remark}")
     if len(notes["remarks"]) > 5:

@@ -11,7 +11,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
-from itertools import compress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artgen.backend import SILENT, Progress
-from artgen.dataset import Dataset, Manifest, Skipped, fingerprint, is_dataset, write_manifest
-from artgen.errors import Interrupted, OptionError, SourceError
-from artgen.files import write_atomically
+from artgen.dataset import Dataset, Manifest, fingerprint, is_dataset, write_manifest
+from artgen.errors import OptionError, SourceError
 from artgen.media import image
 from artgen.media.archives import Reader, Source
+from artgen.media.filling import Firsts, bar, stoppable
 from artgen.media.partial import Partial, Record
 from artgen.media.sources import PICTURES, Found, Labels, find
 from artgen.media.workers import in_order
-from artgen.media.written import class_names, key_of, lines, nothing, npy, present
+from artgen.media.written import deciding, key_of, left_out, nothing, present, refuse_prepared, tell_beside, write_beside
 from artgen.options import Meta, Options
 
 _METHOD = 1
@@ -105,25 +104,20 @@ def prepare(sources: Sequence[str | Path], folder: str | Path, options: Prepare,
         Interrupted: Ctrl-C; the same call goes on.
     """
     folder = Path(folder)
-    for source in sources:
-        if is_dataset(source) and (Path(source) / "images.npy").exists():
-            raise SourceError(f"{source}: a prepared dataset already; give it to artgen image train as it is")
+    refuse_prepared(sources, "images", "image")
     found = find(sources, PICTURES, labels=options.labels, exclude=folder)
-    key = key_of(found, _METHOD, _told(options))
+    key = key_of(found, _METHOD, deciding(options))
     if is_dataset(folder):
         dataset = present(folder, "image", key)
         progress.say(f"{folder}: this dataset is there already, with {len(dataset)} pictures")
         return dataset
     for remark in found.remarks:
         progress.say(remark)
-    with Partial(folder, (options.resolution, options.resolution, 3), key) as partial:
-        try:
-            _fill(partial, found, options, progress)
-            dataset = _finish(partial, found, options, key)
-        except KeyboardInterrupt:
-            done = f"stopped after {len(partial.records)} of {len(found.items)} files"
-            raise Interrupted(f"{done}; the same command again goes on from there") from None
-    _tell(dataset, progress)
+    shape = (options.resolution, options.resolution, 3)
+    with Partial(folder, shape, key) as partial, stoppable(partial, len(found.items)):
+        _fill(partial, found, options, progress)
+        dataset = _finish(partial, found, options, key)
+    tell_beside(dataset, "pictures", progress)
     return dataset
 
 
@@ -215,82 +209,41 @@ def _item(source: Source, options: Prepare, reader: Reader) -> tuple[Record, byt
 
 def _fill(partial: Partial, found: Found, options: Prepare, progress: Progress) -> None:
     sources = [item.source for item in found.items]
-    names: dict[str, str] = {}
-    done = len(partial.records)
-    for source, record in zip(sources, partial.records, strict=False):
-        if record.stored:
-            names.setdefault(record.digest, source.name)
-    progress.start("Preparing pictures", len(sources), "files")
-    if done:
-        progress.say(f"going on after {done} of {len(sources)} files")
-        progress.advance(done)
-    item_bytes = options.resolution**2 * 3
-    chunk = max(1, min(32, 2**22 // item_bytes))
-    try:
-        with contextlib.closing(in_order(_work, sources[done:], options, chunk=chunk, workers=options.workers)) as stream:
-            for results in stream:
-                records, items = [], []
-                at = len(partial.records)
-                for source, (record, data) in zip(sources[at : at + len(results)], results, strict=True):
-                    first = names.setdefault(record.digest, source.name) if record.stored else ""
-                    if first and first is not source.name and options.duplicates == "skip":
-                        records.append(Record(False, record.digest, f"duplicate of {first}"))
-                        continue
-                    records.append(record)
-                    items.extend([data] if record.stored else [])
-                partial.add(records, items)
-                progress.advance(len(records))
-    finally:
-        progress.finish()
+    firsts = Firsts(partial, sources, keep=options.duplicates == "keep")
+    todo = sources[len(partial.records) :]
+    chunk = max(1, min(32, 2**22 // (options.resolution**2 * 3)))
+    with (
+        bar(partial, "Preparing pictures", len(sources), progress),
+        contextlib.closing(in_order(_work, todo, options, chunk=chunk, workers=options.workers)) as stream,
+    ):
+        for results in stream:
+            here = sources[len(partial.records) :][: len(results)]
+            records = [firsts.judged(source.name, record) for source, (record, _) in zip(here, results, strict=True)]
+            partial.add(records, [data for record, (_, data) in zip(records, results, strict=True) if record.stored])
+            progress.advance(len(records))
 
 
 def _finish(partial: Partial, found: Found, options: Prepare, key: str) -> Dataset:
-    stored = [record.stored for record in partial.records]
-    items = list(compress(found.items, stored))
-    refused = [
-        Skipped(item.source.name, record.note)
-        for item, record in zip(found.items, partial.records, strict=True)
-        if not record.stored
-    ]
+    items = [item for item, record in zip(found.items, partial.records, strict=True) if record.stored]
+    refused = left_out(found.items, partial.records)
     if not items:
         partial.discard()
         raise nothing(found, refused, "picture")
     folder, shape = partial.folder, [len(items), *partial.shape]
-    arrays, shapes = {"images": "images.npy"}, {"images": shape}
     notes: dict[str, Any] = {"names": "names.jsonl", "key": key}
     notes["resized"] = dict(sorted(Counter(record.note for record in partial.records if record.stored).items()))
     if found.licences:
         notes["licences"] = found.licences
-    classes = class_names([item.label for item in items], options.labels)
-    number = {name: index for index, name in enumerate(classes)}
-    labels = np.array([number[item.label] for item in items if classes], np.int64)
-    if classes:
-        arrays["labels"], shapes["labels"] = "labels.npy", [len(items)]
-        write_atomically(folder / "labels.npy", npy(labels))
-    captions = "captions.jsonl" if any(item.caption for item in items) else ""
-    if captions:
-        write_atomically(folder / captions, lines(item.caption for item in items))
-    write_atomically(folder / "names.jsonl", lines(item.source.name for item in items))
+    beside = write_beside(folder, items, (item.source.name for item in items), options.labels)
     partial.finish()
     digests = "".join(record.digest for record in partial.records if record.stored).encode()
     manifest = Manifest(
-        artgen=version("artgen"), kind="image", count=len(items), arrays=arrays, shapes=shapes, classes=classes, captions=captions,
-        options={**_told(options), "min_size": options.smallest}, sources=found.origins,
+        artgen=version("artgen"), kind="image", count=len(items), arrays={"images": "images.npy"} | beside.arrays,
+        shapes={"images": shape} | beside.shapes, classes=beside.classes, captions=beside.captions,
+        options={**deciding(options), "min_size": options.smallest}, sources=found.origins,
         skipped=[*found.skipped, *refused], notes=notes,
-        fingerprint=fingerprint(str(shape).encode(), digests, labels.tobytes(), "\n".join(classes).encode()),
+        fingerprint=fingerprint(str(shape).encode(), digests, beside.labels.tobytes(), "\n".join(beside.classes).encode()),
     )  # fmt: skip
     dataset = write_manifest(folder, manifest)
     partial.forget()
     return dataset
-
-
-def _told(options: Prepare) -> dict[str, Any]:
-    """The options that decide what the dataset holds."""
-    return {name: value for name, value in options.asdict().items() if name != "workers"}
-
-
-def _tell(dataset: Dataset, progress: Progress) -> None:
-    if dataset.classes:
-        progress.say(f"{len(dataset.classes)} classes")
-    if dataset.captions:
-        progress.say(f"{sum(map(bool, dataset.captions))} of {len(dataset)} pictures have a caption")

@@ -33,6 +33,7 @@ from artgen.media.sources import Found, Item, Media, find
 from artgen.media.text import Normal
 from artgen.media.tokenizer import BpeTokenizer, CharTokenizer, Tokenizer, open_tokenizer
 from artgen.media.trees import is_licence
+from artgen.media.written import present, refuse_prepared
 from artgen.options import Meta, Options
 
 TEXTS = Media(
@@ -112,14 +113,14 @@ def prepare(sources: Sequence[str | Path], folder: str | Path, options: Prepare,
         Interrupted: Ctrl-C; nothing is left behind.
     """
     folder = Path(folder)
-    for source in sources:
-        if is_dataset(source) and (Path(source) / "train.npy").exists():
-            raise SourceError(f"{source}: a prepared dataset already; give it to artgen text train as it is")
+    refuse_prepared(sources, "train", "text")
     with _scratch(folder) as scratch:
         found = _find(sources, folder, scratch)
         key = _key(found, options)
         if is_dataset(folder):
-            return _present(folder, key, progress)
+            dataset = present(folder, "text", key)
+            progress.say(f"{folder}: this dataset is there already, with {len(dataset):,} tokens")
+            return dataset
         for name in _OWN_FILES:
             if (folder / name).exists():
                 raise OutputError(f"{folder}: holds a file {name} already but no dataset; choose another --output")
@@ -198,14 +199,6 @@ def _key(found: Found, options: Prepare) -> str:
     for item in found.items:
         digest.update(msgspec.json.encode([item.source.name, item.source.size, item.source.stamp]))
     return digest.hexdigest()
-
-
-def _present(folder: Path, key: str, progress: Progress) -> Dataset:
-    dataset = Dataset.open(folder, "text")
-    if dataset.manifest.notes.get("key") != key:
-        raise OutputError(f"{folder}: holds a dataset of other sources or options; choose another --output")
-    progress.say(f"{folder}: this dataset is there already, with {len(dataset):,} tokens")
-    return dataset
 
 
 # --- from texts to tokens

@@ -8,8 +8,6 @@ goes on where it stopped.
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -22,17 +20,17 @@ import numpy as np
 
 from artgen.backend import SILENT, Progress
 from artgen.dataset import Dataset, Manifest, Skipped, fingerprint, is_dataset, write_manifest
-from artgen.errors import Interrupted, SourceError
-from artgen.files import sentences, write_atomically
+from artgen.files import write_atomically
 from artgen.media import filmstrip, image, prepare_image
 from artgen.media.clipwork import Job, Take, Told, work
 from artgen.media.cutting import Cut, Short
+from artgen.media.filling import bar, scratch, stoppable
 from artgen.media.film import MAX_PIXELS
 from artgen.media.partial import Partial, Record
 from artgen.media.planning import rate_for, survey, takes_of
 from artgen.media.sources import Found, Item, Labels, Media, find
 from artgen.media.workers import cores, in_order
-from artgen.media.written import class_names, key_of, lines, nothing, npy, present
+from artgen.media.written import deciding, key_of, nothing, present, refuse_prepared, tell_beside, write_beside
 from artgen.options import Meta, Options
 
 CLIPS = Media("clip", "clips", sequences=True)
@@ -40,8 +38,6 @@ SHEET = "clips.png"
 
 _METHOD = 1
 """Raised whenever the same sources would give other clips, so that an old journal is not gone on with."""
-
-_SCRATCH = ".tmp-prepare-"
 
 
 class Prepare(Options, frozen=True, kw_only=True):
@@ -140,11 +136,9 @@ def prepare(sources: Sequence[str | Path], folder: str | Path, options: Prepare,
         Interrupted: Ctrl-C; the same call goes on.
     """
     folder = Path(folder)
-    for source in sources:
-        if is_dataset(source) and (Path(source) / "videos.npy").exists():
-            raise SourceError(f"{source}: a prepared dataset already; give it to artgen video train as it is")
+    refuse_prepared(sources, "videos", "video")
     found = find(sources, CLIPS, labels=options.labels, exclude=folder)
-    key = key_of(found, _METHOD, _told(options))
+    key = key_of(found, _METHOD, deciding(options))
     if is_dataset(folder):
         dataset = present(folder, "video", key)
         progress.say(f"{folder}: this dataset is there already, with {len(dataset)} clips")
@@ -154,20 +148,12 @@ def prepare(sources: Sequence[str | Path], folder: str | Path, options: Prepare,
     fps = _rate(found, options, progress)
     takes = takes_of(found.items, fps)
     unit = "files" if len(takes) == len(found.items) else "parts"
-    with Partial(folder, (options.frames, options.resolution, options.resolution, 3), key, name="videos") as partial:
-        try:
-            _fill(partial, [take for _, take in takes], _job(options, fps, len(takes)), options, unit, progress)
-            dataset = _finish(partial, found, [found.items[number] for number, _ in takes], options, key, fps)
-        except KeyboardInterrupt:
-            done = f"stopped after {len(partial.records)} of {len(takes)} {unit}"
-            raise Interrupted(f"{done}; the same command again goes on from there") from None
+    shape = (options.frames, options.resolution, options.resolution, 3)
+    with Partial(folder, shape, key, name="videos") as partial, stoppable(partial, len(takes), unit):
+        _fill(partial, [take for _, take in takes], _job(options, fps, len(takes)), options, unit, progress)
+        dataset = _finish(partial, found, [found.items[number] for number, _ in takes], options, key, fps)
     _report(dataset, progress)
     return dataset
-
-
-def _told(options: Prepare) -> dict[str, Any]:
-    """The options that decide what the dataset holds."""
-    return {name: value for name, value in options.asdict().items() if name != "workers"}
 
 
 def _rate(found: Found, options: Prepare, progress: Progress) -> float:
@@ -192,26 +178,19 @@ def _job(options: Prepare, fps: float, takes: int) -> Job:
 
 
 def _fill(partial: Partial, takes: Sequence[Take], job: Job, options: Prepare, unit: str, progress: Progress) -> None:
-    done = len(partial.records)
     names: dict[str, str] = {}
     for take, record in zip(takes, partial.records, strict=False):
         for seconds, digest, reason in _pieces(record):
             if not reason:
                 names.setdefault(digest, named(take.source.name, seconds))
-    progress.start("Preparing clips", len(takes), unit)
-    if done:
-        progress.say(f"going on after {done} of {len(takes)} {unit}")
-        progress.advance(done)
-    with _scratch(partial.folder) as scratch:
-        job = replace(job, scratch=str(scratch))
-        try:
-            with contextlib.closing(in_order(work, takes[done:], job, chunk=1, workers=options.workers)) as stream:
-                for results in stream:
-                    for record, place in results:
-                        _add(partial, record, place, takes[len(partial.records)].source.name, names, options)
-                        progress.advance()
-        finally:
-            progress.finish()
+    todo = takes[len(partial.records) :]
+    with bar(partial, "Preparing clips", len(takes), progress, unit), scratch(partial.folder) as folder:
+        job = replace(job, scratch=str(folder))
+        with contextlib.closing(in_order(work, todo, job, chunk=1, workers=options.workers)) as stream:
+            for results in stream:
+                for record, place in results:
+                    _add(partial, record, place, takes[len(partial.records)].source.name, names, options)
+                    progress.advance()
 
 
 def _add(partial: Partial, record: Record, place: str, name: str, names: dict[str, str], options: Prepare) -> None:
@@ -240,19 +219,6 @@ def _wanted(place: str, rows: Sequence[bool], clip_bytes: int) -> Iterator[bytes
                 yield data
 
 
-@contextlib.contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """A folder for the workers, inside ``folder`` so that it is on the same disk; those of a killed prepare are removed."""
-    with sentences(folder):
-        for old in folder.glob(f"{_SCRATCH}*"):
-            shutil.rmtree(old, ignore_errors=True)
-        scratch = Path(tempfile.mkdtemp(dir=folder, prefix=_SCRATCH))
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
 # --- the dataset around them
 
 
@@ -278,27 +244,19 @@ def _finish(partial: Partial, found: Found, items: Sequence[Item], options: Prep
         partial.discard()
         raise nothing(found, refused, "clip")
     folder, shape = partial.folder, [len(clips), *partial.shape]
-    arrays, shapes = {"videos": "videos.npy"}, {"videos": shape}
-    classes = class_names([item.label for item, _, _ in clips], options.labels)
-    number = {name: index for index, name in enumerate(classes)}
-    labels = np.array([number[item.label] for item, _, _ in clips if classes], np.int64)
-    if classes:
-        arrays["labels"], shapes["labels"] = "labels.npy", [len(clips)]
-        write_atomically(folder / "labels.npy", npy(labels))
-    captions = "captions.jsonl" if any(item.caption for item, _, _ in clips) else ""
-    if captions:
-        write_atomically(folder / captions, lines(item.caption for item, _, _ in clips))
-    write_atomically(folder / "names.jsonl", lines(named(item.source.name, seconds) for item, seconds, _ in clips))
+    names = (named(item.source.name, seconds) for item, seconds, _ in clips)
+    beside = write_beside(folder, [item for item, _, _ in clips], names, options.labels)
     partial.finish()
     write_atomically(
         folder / SHEET, image.png_bytes(filmstrip.sheet(np.load(folder / "videos.npy", mmap_mode="r", allow_pickle=False)))
     )
     digests = "".join(digest for _, _, digest in clips).encode()
     manifest = Manifest(
-        artgen=version("artgen"), kind="video", count=len(clips), arrays=arrays, shapes=shapes, classes=classes, captions=captions,
-        options={**_told(options), "min_size": options.picture.smallest}, sources=found.origins,
+        artgen=version("artgen"), kind="video", count=len(clips), arrays={"videos": "videos.npy"} | beside.arrays,
+        shapes={"videos": shape} | beside.shapes, classes=beside.classes, captions=beside.captions,
+        options={**deciding(options), "min_size": options.picture.smallest}, sources=found.origins,
         skipped=[*found.skipped, *refused], notes=_notes(clips, partial.records, found, fps, options) | {"key": key},
-        fingerprint=fingerprint(str((shape, fps)).encode(), digests, labels.tobytes(), "\n".join(classes).encode()),
+        fingerprint=fingerprint(str((shape, fps)).encode(), digests, beside.labels.tobytes(), "\n".join(beside.classes).encode()),
     )  # fmt: skip
     dataset = write_manifest(folder, manifest)
     partial.forget()
@@ -340,8 +298,5 @@ def _report(dataset: Dataset, progress: Progress) -> None:
     progress.say(
         f"{len(dataset)} clips of {dataset.array('videos').shape[1]} frames from {films}, {notes['fps']:.4g} frames a second"
     )
-    if dataset.classes:
-        progress.say(f"{len(dataset.classes)} classes")
-    if dataset.captions:
-        progress.say(f"{sum(map(bool, dataset.captions))} of {len(dataset)} clips have a caption")
+    tell_beside(dataset, "clips", progress)
     progress.say(f"a sheet of clips: {dataset.folder / SHEET}")

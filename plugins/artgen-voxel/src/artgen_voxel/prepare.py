@@ -10,22 +10,22 @@ import contextlib
 import hashlib
 from collections.abc import Sequence
 from importlib.metadata import version
-from itertools import compress
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from artgen.backend import SILENT, Progress
-from artgen.dataset import Dataset, Manifest, Skipped, fingerprint, is_dataset, write_manifest
-from artgen.errors import Interrupted, OptionError, SourceError
+from artgen.dataset import Dataset, Manifest, fingerprint, is_dataset, write_manifest
+from artgen.errors import OptionError, SourceError
 from artgen.files import write_atomically
 from artgen.media import image
 from artgen.media.archives import Reader, Source
+from artgen.media.filling import Firsts, bar, stoppable
 from artgen.media.partial import Partial, Record
 from artgen.media.sources import Found, Labels, Media, find
 from artgen.media.workers import in_order
-from artgen.media.written import class_names, key_of, lines, nothing, npy, present
+from artgen.media.written import deciding, key_of, left_out, nothing, present, write_beside
 from artgen.options import Meta, Options
 from artgen_voxel import grids, render, shape
 
@@ -75,20 +75,16 @@ def prepare(sources: Sequence[str | Path], folder: str | Path, options: Prepare,
         if is_dataset(source):
             raise SourceError(f"{source}: a prepared dataset already; give it to artgen shape train as it is")
     found = find(sources, SHAPES, labels=options.labels, exclude=folder)
-    key = key_of(found, _METHOD, _told(options))
+    key = key_of(found, _METHOD, deciding(options))
     if is_dataset(folder):
         dataset = present(folder, "shape", key)
         progress.say(f"{folder}: this dataset is there already, with {len(dataset)} shapes")
         return dataset
     for remark in found.remarks:
         progress.say(remark)
-    with Partial(folder, (options.resolution,) * 3, key, name="voxels") as partial:
-        try:
-            _fill(partial, found, options, progress)
-            dataset = _finish(partial, found, options, key)
-        except KeyboardInterrupt:
-            done = f"stopped after {len(partial.records)} of {len(found.items)} files"
-            raise Interrupted(f"{done}; the same command again goes on from there") from None
+    with Partial(folder, (options.resolution,) * 3, key, name="voxels") as partial, stoppable(partial, len(found.items)):
+        _fill(partial, found, options, progress)
+        dataset = _finish(partial, found, options, key)
     progress.say(f"a sheet of shapes: {folder / SHEET}")
     return dataset
 
@@ -118,52 +114,28 @@ def _item(source: Source, options: Prepare, reader: Reader) -> tuple[Record, byt
 
 def _fill(partial: Partial, found: Found, options: Prepare, progress: Progress) -> None:
     sources = [item.source for item in found.items]
-    names: dict[str, str] = {}
-    done = len(partial.records)
-    for source, record in zip(sources, partial.records, strict=False):
-        if record.stored:
-            names.setdefault(record.digest, source.name)
-    progress.start("Preparing shapes", len(sources), "files")
-    if done:
-        progress.say(f"going on after {done} of {len(sources)} files")
-        progress.advance(done)
-    try:
-        with contextlib.closing(in_order(work, sources[done:], options, chunk=4, workers=options.workers)) as stream:
-            for results in stream:
-                for record, data in results:
-                    name = sources[len(partial.records)].name
-                    first = names.setdefault(record.digest, name) if record.stored else name
-                    if first != name and options.duplicates == "skip":
-                        partial.add([Record(False, record.digest, f"duplicate of {first}")], [])
-                    else:
-                        partial.add([record], [data] if record.stored else [])
-                    progress.advance()
-    finally:
-        progress.finish()
+    firsts = Firsts(partial, sources, keep=options.duplicates == "keep")
+    todo = sources[len(partial.records) :]
+    with (
+        bar(partial, "Preparing shapes", len(sources), progress),
+        contextlib.closing(in_order(work, todo, options, chunk=4, workers=options.workers)) as stream,
+    ):
+        for results in stream:
+            for made, data in results:
+                record = firsts.judged(sources[len(partial.records)].name, made)
+                partial.add([record], [data] if record.stored else [])
+                progress.advance()
 
 
 def _finish(partial: Partial, found: Found, options: Prepare, key: str) -> Dataset:
-    stored = [record.stored for record in partial.records]
-    items = list(compress(found.items, stored))
-    refused = [
-        Skipped(item.source.name, record.note)
-        for item, record in zip(found.items, partial.records, strict=True)
-        if not record.stored
-    ]
+    items = [item for item, record in zip(found.items, partial.records, strict=True) if record.stored]
+    refused = left_out(found.items, partial.records)
     if not items:
         partial.discard()
         raise nothing(found, refused, "shape")
     folder = partial.folder
-    arrays, shapes = {"voxels": "voxels.npy"}, {"voxels": [len(items), *partial.shape]}
-    classes = class_names([item.label for item in items], options.labels)
-    labels = np.array([classes.index(item.label) for item in items if classes], np.int64)
-    if classes:
-        arrays["labels"], shapes["labels"] = "labels.npy", [len(items)]
-        write_atomically(folder / "labels.npy", npy(labels))
-    captions = "captions.jsonl" if any(item.caption for item in items) else ""
-    if captions:
-        write_atomically(folder / captions, lines(item.caption for item in items))
-    write_atomically(folder / "names.jsonl", lines(item.source.name for item in items))
+    beside = write_beside(folder, items, (item.source.name for item in items), options.labels)
+    shapes = {"voxels": [len(items), *partial.shape]} | beside.shapes
     partial.finish()
     voxels = np.load(folder / "voxels.npy", mmap_mode="r", allow_pickle=False)
     chosen = np.unique(np.linspace(0, len(voxels) - 1, min(_SHOWN, len(voxels))).round().astype(int))
@@ -171,15 +143,12 @@ def _finish(partial: Partial, found: Found, options: Prepare, key: str) -> Datas
     write_atomically(folder / SHEET, image.png_bytes(render.sheet(shown, size=64)))
     digests = "".join(record.digest for record in partial.records if record.stored).encode()
     manifest = Manifest(
-        artgen=version("artgen"), kind="shape", count=len(items), arrays=arrays, shapes=shapes, classes=classes, captions=captions,
-        options=_told(options), sources=found.origins, skipped=[*found.skipped, *refused],
+        artgen=version("artgen"), kind="shape", count=len(items), arrays={"voxels": "voxels.npy"} | beside.arrays, shapes=shapes,
+        classes=beside.classes, captions=beside.captions,
+        options=deciding(options), sources=found.origins, skipped=[*found.skipped, *refused],
         notes={"names": "names.jsonl", "key": key, "sheet": SHEET} | ({"licences": found.licences} if found.licences else {}),
-        fingerprint=fingerprint(str(shapes).encode(), digests, labels.tobytes(), "\n".join(classes).encode()),
+        fingerprint=fingerprint(str(shapes).encode(), digests, beside.labels.tobytes(), "\n".join(beside.classes).encode()),
     )  # fmt: skip
     dataset = write_manifest(folder, manifest)
     partial.forget()
     return dataset
-
-
-def _told(options: Prepare) -> dict[str, Any]:
-    return {name: value for name, value in options.asdict().items() if name != "workers"}
