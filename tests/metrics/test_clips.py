@@ -26,6 +26,8 @@ from artgen.metrics.clips import MEASURES, Evaluate, Name, differences, energies
 from artgen.model import Config, Model, save_model
 from artgen.options import Meta, Options, declared
 
+pytestmark = pytest.mark.usefixtures("few_projections")
+
 Clips = NDArray[np.uint8]
 COUNT = 96
 

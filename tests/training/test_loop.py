@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests_training_tiny import TinyTask
+from tests_training_tiny import TinyTask, quick_adam
 
 from artgen.backend import Silent, TrainOptions
 from artgen.dataset import Dataset
@@ -335,34 +335,38 @@ def test_previews_and_saves_do_not_change_the_weights(tmp_path: Path, dataset: D
 PROGRAM = """
 import sys
 sys.path.insert(0, {tests!r})
-from tests_training_tiny import TinyTask
+from tests_training_tiny import TinyTask, quick_adam
 from artgen.backend import TrainOptions
 from artgen.dataset import Dataset
 from artgen.training import Run, fit
 dataset = Dataset.open({dataset!r})
 options = TrainOptions(steps=60, previews=6, save_steps=1, precision="fp32", memory_format="contiguous", batch_size=6)
-fit(TinyTask(), dataset, Run.create({folder!r}, backend="image.tiny", options=options, dataset=dataset, resume={resume}))
+started = Run.create({folder!r}, backend="image.tiny", options=options, dataset=dataset, resume={resume})
+fit(TinyTask(optimizer=quick_adam), dataset, started)
 """
 
 
 def test_kill_at_any_moment_then_resume_equals_uninterrupted(tmp_path: Path, dataset: Dataset) -> None:
     """Saving after every step, so that most kills fall into a save."""
 
-    def start(folder: Path, resume: bool) -> subprocess.Popen[bytes]:
-        text = PROGRAM.format(tests=str(Path(__file__).parent), dataset=str(dataset.folder), folder=str(folder), resume=resume)
+    cut = tmp_path / "cut"
+
+    def start(resume: bool) -> subprocess.Popen[bytes]:
+        text = PROGRAM.format(tests=str(Path(__file__).parent), dataset=str(dataset.folder), folder=str(cut), resume=resume)
         return subprocess.Popen([sys.executable, "-c", text], stderr=subprocess.DEVNULL)
 
-    assert start(tmp_path / "whole", False).wait() == 0
-    cut = tmp_path / "cut"
-    process = start(cut, False)
-    for target in (3, 20, 41):
+    run(tmp_path / "whole", dataset, TinyTask(optimizer=quick_adam), steps=60, previews=6, save_steps=1)
+    process = start(False)
+    ends = []
+    for target in (3, 32):
         deadline = time.monotonic() + 120
         while _saved(cut) < target and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
-        process.wait()
-        process = start(cut, True)
+        ends.append(process.wait())
+        process = start(True)
     assert process.wait() == 0
+    assert -signal.SIGKILL in ends  # it was still at work
     same(weights(tmp_path / "whole"), weights(cut))
     same(weights(tmp_path / "whole", "model"), weights(cut, "model"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,12 +13,29 @@ from artgen.artwork import Image
 from artgen.dataset import Dataset
 from artgen.nn.pixels import to_pixels, to_signal
 from artgen.training import Batch, Phase, Position, Task
+from artgen.training.adam import Adam
+
+
+def adam(parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.Adam(parameters, fused=True)
+
+
+def quick_adam(parameters: Sequence[nn.Parameter]) -> Any:
+    """For processes of their own: the import that torch's optimizers need takes longer than the training."""
+    return Adam([{"params": list(parameters)}], (0.9, 0.999))
 
 
 class TinyTask(Task):
     metrics: ClassVar[dict[str, Literal["lower", "higher"]]] = {"error": "lower"}
 
-    def __init__(self, *, name: str = "main", share: float = 1.0, poison: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        name: str = "main",
+        share: float = 1.0,
+        poison: int | None = None,
+        optimizer: Callable[[Sequence[nn.Parameter]], Any] = adam,
+    ) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.name, self.share, self.poison = name, share, poison
@@ -30,8 +47,8 @@ class TinyTask(Task):
         self.network: dict[str, Any] = {name: 4}
         self.poisoned: list[int] = []
         self.phases = (
-            Phase("judge", list(self.judge.parameters()), adam, lambda at: 1e-2 * (1 - at.fraction), every=2),
-            Phase("painter", list(self.painter.parameters()), adam, lambda at: 1e-2 * (1 - at.fraction / 2)),
+            Phase("judge", list(self.judge.parameters()), optimizer, lambda at: 1e-2 * (1 - at.fraction), every=2),
+            Phase("painter", list(self.painter.parameters()), optimizer, lambda at: 1e-2 * (1 - at.fraction / 2)),
         )
 
     def load(self, dataset: Dataset, indices: Sequence[int]) -> dict[str, Tensor]:
@@ -65,7 +82,3 @@ class TinyTask(Task):
     def measure(self, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
         mean = torch.from_numpy(np.array(dataset.array("images"))).float().mean((0, 1, 2)) / 127.5 - 1
         return {"error": float((self.painter(torch.zeros(1, 4))[0] - mean).square().mean())}
-
-
-def adam(parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-    return torch.optim.Adam(parameters, fused=True)
