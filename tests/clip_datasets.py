@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from artgen.backend import SILENT
@@ -46,6 +46,13 @@ def clips(folder: Path, *, count: int = 12, frames: int = 8, size: int = 32, cla
     return write_manifest(folder, manifest)
 
 
+def shrink(patch: pytest.MonkeyPatch) -> None:
+    """Make the preset sketch, and the classic networks, ones of the real kind that train in a second."""
+    patch.setitem(presets.WIDTHS, "sketch", ((12, 8, 8, 6), (8, 8, 6), (8, 6, 6)))
+    patch.setitem(presets.BACKGROUND, "sketch", (8, 8, 6, 6))
+    patch.setattr(presets, "CLASSIC", 4)
+
+
 def tiny_model(folder: Path, **changes: Any) -> Model:
     """A model of ``video.gan3d`` a few channels wide, trained for two steps on clips of 8 frames of 32 pixels, with two classes."""
     data = clips(folder / "data", classes=2)
@@ -53,6 +60,6 @@ def tiny_model(folder: Path, **changes: Any) -> Model:
     options = Gan3d.Train(
         **{"steps": 2, "batch_size": 4, "previews": 0, "precision": "fp32", "memory_format": "contiguous", **changes}
     )
-    narrow = {"WIDTHS": {"sketch": ((12, 8, 8, 6), (8, 8, 6), (8, 6, 6))}, "BACKGROUND": {"sketch": (8, 8, 6, 6)}, "CLASSIC": 4}
-    with patch.multiple(presets, **narrow):
+    with pytest.MonkeyPatch.context() as patch:
+        shrink(patch)
         return Gan3d().train(data, Run(folder / "run", "video.gan3d", options, "cpu", False), options, SILENT)

@@ -6,10 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+import pytest
 import torch
 
-from artgen.backends.text.transformer import fim
+from artgen.backends.text.transformer import fim, presets
 from artgen.backends.text.transformer.build import build
 from artgen.media.tokenizer import FILE, CharTokenizer, Tokenizer
 from artgen.model import Config, Model, save_model
@@ -18,6 +20,15 @@ RHYME = (
     "Row, row, row your boat,\nGently down the stream.\nMerrily, merrily, merrily, merrily,\nLife is but a dream.\n"
     "Twinkle, twinkle, little star,\nHow I wonder what you are!\nUp above the world so high,\nLike a diamond in the sky.\n"
 )
+
+
+def shrink(patch: pytest.MonkeyPatch) -> None:
+    """Make the presets for little text ones of the real kind that train in a second."""
+    for name in ("BRIEF", "SKETCH"):
+        plan = getattr(presets, name)
+        patch.setattr(
+            presets, name, msgspec.structs.replace(plan, layers=2, width=32, heads=2, context=32, runs=(64, 64), pairs=256)
+        )
 
 
 def network(tokenizer: Tokenizer, **changes: Any) -> dict[str, Any]:

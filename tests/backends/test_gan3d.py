@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from clip_datasets import clips
+from clip_datasets import clips, shrink
 from torch.nn import functional as F
 
 from artgen.artwork import Video, open_artwork
@@ -164,9 +164,7 @@ def test_a_preset_grows_with_its_name() -> None:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sketch preset a few channels wide."""
-    monkeypatch.setitem(presets.WIDTHS, "sketch", ((12, 8, 8, 6), (8, 8, 6), (8, 6, 6)))
-    monkeypatch.setitem(presets.BACKGROUND, "sketch", (8, 8, 6, 6))
-    monkeypatch.setattr(presets, "CLASSIC", 4)
+    shrink(monkeypatch)
 
 
 @pytest.fixture(scope="module")
