@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import noise_plugin
 import numpy as np
 import pytest
 from noise_plugin import save_noise
+
+import artgen
 
 TESTS = Path(__file__).resolve().parent
 POINTS = {"image.noise": "noise_plugin:Noise", "image.preparer": "noise_plugin:OnlyPrepares"}
@@ -49,3 +52,8 @@ def cat(tmp_path: Path) -> Path:
     path = tmp_path / "cat.png"
     Image.fromarray(np.arange(8 * 6 * 3, dtype=np.uint8).reshape(6, 8, 3)).save(path)
     return path
+
+
+def made(model: Path, path: Path, **options: Any) -> Path:
+    """A work of seed 5, saved at ``path``."""
+    return artgen.generate("image", model=model, seed=5, **options)[0].save(path)

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 from noise_fixtures import model, place  # noqa: F401 - fixtures
+from typed import run  # noqa: F401 - fixtures
 
 import artgen
 from artgen import history
 from artgen.artwork import Image
-from artgen.cli import main
 from artgen.errors import ArtgenError, OptionError, UsageError
 from artgen.recipe import Recipe
 
@@ -35,16 +35,6 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ARTGEN_CONFIG", str(tmp_path / "config"))
     monkeypatch.setattr(history, "_given_up", False)
     return path
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    def typed(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return typed
 
 
 def recipe(**changes: Any) -> Recipe:

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from noise_fixtures import cat, dataset, model, place  # noqa: F401 - fixtures
 from PIL import Image as Pillow
+from typed import run  # noqa: F401 - fixtures
 
 from artgen import registry
 from artgen.artwork import Audio, Image, Text, Video
@@ -34,16 +35,6 @@ from artgen.settings import setting, thumbnails
 
 pytestmark = pytest.mark.usefixtures("place")
 # ruff: noqa: F811 - fixtures are imported and then named as arguments
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    def typed(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return typed
 
 
 # help

@@ -1,0 +1,110 @@
+"""Training through the verbs: plans, layers, folders, mistakes, other processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import noise_plugin
+import pytest
+from noise_fixtures import dataset, model, place  # noqa: F401 - fixtures
+
+import artgen
+from artgen.describe import show
+from artgen.errors import ArtgenError, UsageError
+from artgen.plan import plan_training
+
+pytestmark = pytest.mark.usefixtures("place")
+
+# ruff: noqa: F811 - fixtures are imported and then named as arguments
+
+
+def test_train_on_a_raw_folder_prepares_it_first(pictures: Path, tmp_path: Path) -> None:
+    made = artgen.train("image", pictures, tmp_path / "run", backend="noise", resolution=4, spread=2, steps=3, device="cpu")
+    assert made.modality == "image"
+    assert show(tmp_path / "run" / "dataset")["shapes"] == {"images": [24, 4, 4, 3]}
+    told = show(tmp_path / "run")
+    assert (told["kind"], told["backend"], told["options"]["spread"], told["models"]) == ("run", "image.noise", 2.0, ["model"])
+    assert f"artgen image train --resume --output {tmp_path / 'run'}" in told["next"]
+    again = artgen.train("image", output=tmp_path / "run", resume=True, steps=9, device="cpu")
+    assert again.sha256 == made.sha256
+    assert show(tmp_path / "run")["options"]["steps"] == 9
+    with pytest.raises(UsageError, match="a run is there already; add --resume to go on with it, or give another --output"):
+        artgen.train("image", pictures, tmp_path / "run", backend="noise")
+
+
+def test_a_plan_layers_file_and_keywords(dataset: Path, tmp_path: Path) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text('backend = "image.noise"\nspread = 2\nsteps = 5\nminutes = "90s"\n[prepare]\nresolution = 16\n')
+    plan: Any = plan_training("image", tmp_path, config=config, steps=7)
+    assert (plan.options.spread, plan.options.steps, plan.options.minutes, plan.prepare.resolution) == (2.0, 7, 1.5, 16)
+    again = tmp_path / "again.toml"
+    again.write_text(plan.to_toml())
+    assert plan_training("image", tmp_path, config=again).to_toml() == plan.to_toml()
+    assert plan_training("image", tmp_path, config=config, resolution=32).prepare.resolution == 32  # type: ignore[union-attr]
+    assert not list(Path().iterdir())
+
+
+def test_a_run_gets_a_new_folder(dataset: Path) -> None:
+    assert str(plan_training("image", dataset, backend="noise").output) == "runs/data-1"
+    Path("runs/data-1").mkdir(parents=True)
+    assert str(plan_training("image", dataset, backend="noise").output) == "runs/data-2"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("spread = ", "not a TOML file"),
+        ("[optimizer]\nlr = 1", r"no table \[optimizer\]; options stand at the top"),
+        ("prepare = 3", r"prepare is a table; write \[prepare\]"),
+        ('backend = "audio.rnn"', "its backend is audio.rnn, which is not one of image"),
+        ("sprad = 2", r"no option 'sprad' of train or prepare; did you mean spread\?"),
+        ("[prepare]\nspread = 2", "no option 'spread' of train or prepare"),
+        ("spread = 9", "--spread takes more than 0 and at most 4, not 9"),
+    ],
+)
+def test_mistakes_in_a_config_file(tmp_path: Path, pictures: Path, text: str, sentence: str) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text(text)
+    backend = None if "backend" in text else "noise"
+    with pytest.raises(UsageError, match=sentence):
+        plan_training("image", pictures, config=config, backend=backend)
+
+
+def test_mistakes_in_training(tmp_path: Path, dataset: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(sentence: str, *arguments: Any, **options: Any) -> None:
+        with pytest.raises(ArtgenError, match=sentence):
+            plan_training("image", *arguments, **{"backend": "noise", **options})
+
+    fails("nothing to train on; give a folder, an archive or a prepared dataset")
+    fails("gone: no such file or folder", "gone")
+    fails("gone.toml: No such file or directory", pictures, config="gone.toml")
+    fails("--resolution says how to prepare raw files, but .* is prepared already", dataset, resolution=8)
+    fails("image.preparer does not train", dataset, backend="preparer")
+    fails("--resume needs the run to go on with; give it with --output RUN", resume=True)
+    fails(r"no run to go on with \(no config.toml\)", resume=True, output=tmp_path)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.toml").write_text(f'backend = "image.noise"\ndataset = "{tmp_path / "moved"}"\nspread = 2.0\n')
+    fails("the dataset of .*run is not there", resume=True, output=run)
+    fails("--backend gan, but .*run is a run of image.noise; leave --backend out", dataset, resume=True, output=run, backend="gan")
+    moved: Any = plan_training("image", dataset, run, resume=True)
+    assert (moved.dataset, moved.options.spread) == (dataset, 2.0)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    fails("several processes need one common run; name it with --output", dataset)
+
+
+def test_other_processes_wait_for_the_dataset(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    from artgen.plan import plan_dataset
+
+    plan = plan_training("image", pictures, tmp_path / "run", backend="noise")
+    opened = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    waiting = threading.Thread(target=lambda: opened.append(plan_dataset(plan)), daemon=True)
+    waiting.start()
+    noise_plugin.Noise().prepare([pictures], plan.dataset, noise_plugin.Noise.Prepare())
+    waiting.join(30)
+    assert len(opened[0]) == 24
