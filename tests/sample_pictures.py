@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,3 +17,22 @@ def picture(number: int, height: int = 40, width: int = 40) -> NDArray[np.uint8]
     blob = np.exp(-((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / 0.05)[..., None]
     pixels: NDArray[np.uint8] = (ground + (colour - ground) * blob).round().astype(np.uint8)
     return pixels
+
+
+def save(path: Path, pixels: NDArray[np.uint8]) -> Path:
+    """``pixels`` as a file of the kind that its name says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    from PIL import Image
+
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def many(folder: Path, count: int, size: int = 12) -> Path:
+    """``count`` different pictures in two class folders, with two bad files and a duplicate among them."""
+    for number in range(count):
+        save(folder / ("even" if number % 2 == 0 else "odd") / f"{number}.png", picture(number, size, size))
+    (folder / "even" / "3bad.png").write_bytes(b"no picture")
+    (folder / "odd" / "40bad.png").write_bytes(b"")
+    shutil.copy(folder / "even" / "0.png", folder / "odd" / "50copy.png")
+    return folder

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import io
 import struct
-import threading
-import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,29 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from image_files import NOISE, SOFT, first, save
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image, ImageCms
 
-from artgen.errors import OutputError, SourceError, UsageError
+from artgen.errors import UsageError
 from artgen.media import image
-
-RANDOM = np.random.default_rng(0)
-NOISE = RANDOM.integers(0, 256, (24, 30, 3)).astype(np.uint8)
-# Soft, as pictures are: lossy formats may be held to a small error.
-SOFT = np.stack(np.broadcast_arrays(*(np.mgrid[0:24, 0:30] * 4), 128), axis=-1).astype(np.uint8)
 
 
 def filled(mode: str, colour: Any, size: tuple[int, int] = (8, 8)) -> Image.Image:
     return Image.new(mode, size, colour)
-
-
-def save(picture: Image.Image, path: Path, **settings: Any) -> Path:
-    picture.save(path, **settings)
-    return path
-
-
-def first(pixels: NDArray[np.uint8]) -> list[int]:
-    return [int(value) for value in pixels[0, 0]]
 
 
 # --- modes
@@ -269,129 +253,6 @@ def test_a_profile_of_another_kind_of_colour_is_left_out_of_account(tmp_path: Pa
     assert first(image.decode(path)) == [200, 200, 200]
 
 
-# --- limits and damage
-
-
-def png(width: int, height: int, extra: bytes = b"") -> bytes:
-    """The header of a PNG and as good as no pixels: what a picture of any size looks like before decoding."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + extra + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
-
-
-@pytest.mark.parametrize(
-    ("width", "height", "told"),
-    [(50_000, 50_000, "2,500,000,000 pixels"), (10_001, 10_000, "10001x10000 is 100,010,000 pixels")],
-)
-def test_a_huge_picture_is_refused_by_its_header(tmp_path: Path, width: int, height: int, told: str) -> None:
-    path = tmp_path / "big.png"
-    path.write_bytes(png(width, height))
-    with pytest.raises(SourceError, match=rf"big\.png: {told}, at most 100,000,000 are read; make the picture smaller first$"):
-        image.decode(path)
-
-
-def test_the_pixel_limit_counts_exactly(tmp_path: Path) -> None:
-    path = save(Image.fromarray(SOFT), tmp_path / "a.png")
-    assert image.decode(path, max_pixels=24 * 30).shape == (24, 30, 3)
-    with pytest.raises(SourceError, match="30x24 is 720 pixels, at most 719 are read"):
-        image.decode(path, max_pixels=24 * 30 - 1)
-
-
-def test_below_our_limit_and_above_the_one_of_pillow_there_is_no_remark() -> None:
-    """95 million pixels make Pillow warn (an error in these tests); here the missing pixels are what is told."""
-    with pytest.raises(SourceError, match="damaged or incomplete") as caught:
-        image.decode(png(9_500, 10_000), name="wide.png")
-    assert "bomb" not in str(caught.value)
-
-
-def test_a_limit_above_the_one_of_pillow_tells_the_one_that_holds() -> None:
-    with pytest.raises(SourceError, match="2,500,000,000 pixels, at most 178,956,970 are read"):
-        image.decode(png(50_000, 50_000), max_pixels=10**12)
-
-
-def test_text_that_unpacks_to_more_than_is_sensible_is_refused() -> None:
-    body = b"zTXt" + b"Comment\0\0" + zlib.compress(b"\0" * 50_000_000)
-    bomb = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    with pytest.raises(SourceError, match=r"^bomb\.png: .*too large.*replace the file or leave it out$"):
-        image.decode(png(4, 4, bomb), name="bomb.png")
-
-
-@pytest.mark.parametrize("ending", [".png", ".jpg", ".webp", ".tif", ".gif", ".bmp", ".jp2"])
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_a_file_cut_off_is_refused_in_one_sentence(tmp_path: Path, ending: str, share: float) -> None:
-    noise = RANDOM.integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    path = save(Image.fromarray(noise), tmp_path / f"cut{ending}")
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(SourceError, match=rf"cut\{ending}: ") as caught:
-        image.decode(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_byte_changed_anywhere_gives_a_picture_or_a_sentence() -> None:
-    """A thousand damaged files: nothing but SourceError comes out."""
-    refused = 0
-    for kind in ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"):
-        buffer = io.BytesIO()
-        Image.fromarray(SOFT).save(buffer, kind)
-        for _ in range(170):
-            data = bytearray(buffer.getvalue())
-            for place in RANDOM.integers(0, len(data), 3):
-                data[place] = RANDOM.integers(0, 256)
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    assert image.decode(bytes(data), max_pixels=1_000_000).shape[2] == 3
-            except SourceError:
-                refused += 1
-    assert refused > 100
-
-
-@pytest.mark.parametrize(
-    ("data", "told"),
-    [
-        (b"", "the file is empty"),
-        (b"Dear diary,\n" * 50, "not a picture of a known kind"),
-        (bytes(range(256)) * 9, "not a picture"),
-    ],
-)
-def test_what_is_no_picture(tmp_path: Path, data: bytes, told: str) -> None:
-    path = tmp_path / "a.png"
-    path.write_bytes(data)
-    for source in (path, str(path), data):
-        with pytest.raises(SourceError, match=told):
-            image.decode(source)
-
-
-def test_what_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"gone\.png: no such file"):
-        image.decode(tmp_path / "gone.png")
-    with pytest.raises(SourceError, match="a folder, not a picture"):
-        image.decode(tmp_path)
-    with pytest.raises(SourceError, match=r"gone\.png: no such file"):
-        image.read_text(tmp_path / "gone.png")
-
-
-def test_messages_use_the_name_that_is_given() -> None:
-    with pytest.raises(SourceError, match=r"^holiday\.zip/a\.png: "):
-        image.decode(b"nothing", name="holiday.zip/a.png")
-
-
-def test_nothing_global_is_changed(tmp_path: Path) -> None:
-    """Also when many threads read at once: the filters of warnings are put back in order."""
-    path = save(Image.fromarray(SOFT), tmp_path / "a.png")
-    before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, list(warnings.filters))
-    threads = [threading.Thread(target=lambda: [image.decode(path) for _ in range(20)]) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, list(warnings.filters)) == before
-
-
 # --- a smaller decoding
 
 
@@ -406,88 +267,3 @@ def test_target_reduces_a_jpeg_and_never_below(tmp_path: Path, target: int | Non
 
 def test_target_leaves_other_formats_as_they_are(tmp_path: Path) -> None:
     assert image.decode(save(Image.fromarray(SOFT), tmp_path / "a.png"), target=4).shape == SOFT.shape
-
-
-# --- writing
-
-
-@pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("ending", [".png", ".tif", ".tiff", ".webp"])
-def test_written_without_loss(tmp_path: Path, ending: str, channels: int) -> None:
-    pixels = RANDOM.integers(0, 256, (9, 7, channels)).astype(np.uint8)
-    pixels[..., 3:] |= 1  # a WebP forgets the colour of what cannot be seen
-    image.encode(pixels, tmp_path / f"a{ending}", "{}", "mark", quality=100)
-    decoded = image.decode(tmp_path / f"a{ending}", keep_alpha=channels == 4)
-    np.testing.assert_array_equal(decoded, np.repeat(pixels, 3, axis=2) if channels == 1 else pixels)
-
-
-@pytest.mark.parametrize(("ending", "worst", "mean"), [(".jpg", 6, 1.5), (".jpeg", 6, 1.5), (".webp", 12, 3.0)])
-def test_written_with_little_loss(tmp_path: Path, ending: str, worst: int, mean: float) -> None:
-    image.encode(SOFT, tmp_path / f"a{ending}", "", "")
-    error = np.abs(image.decode(tmp_path / f"a{ending}").astype(int) - SOFT)
-    assert error.max() <= worst
-    assert error.mean() <= mean
-
-
-@pytest.mark.parametrize("ending", [".jpg", ".webp"])
-def test_quality_trades_size_for_loss(tmp_path: Path, ending: str) -> None:
-    sizes, errors = [], []
-    for quality in (10, 92):
-        path = tmp_path / f"{quality}{ending}"
-        image.encode(NOISE, path, "", "", quality=quality)
-        sizes.append(path.stat().st_size)
-        errors.append(float(np.abs(image.decode(path).astype(int) - NOISE).mean()))
-    assert sizes[0] < sizes[1]
-    assert errors[0] > errors[1]
-
-
-def test_a_jpeg_lays_transparency_on_white(tmp_path: Path) -> None:
-    image.encode(np.zeros((8, 8, 4), np.uint8), tmp_path / "a.jpg", "", "")
-    assert first(image.decode(tmp_path / "a.jpg")) == [255, 255, 255]
-
-
-@pytest.mark.parametrize("ending", sorted(image.FORMATS))
-def test_same_input_same_bytes(tmp_path: Path, ending: str) -> None:
-    for name in ("a", "b"):
-        image.encode(NOISE, tmp_path / f"{name}{ending}", '{"seed":7}', "mark")
-    assert (tmp_path / f"a{ending}").read_bytes() == (tmp_path / f"b{ending}").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"a{ending}", f"b{ending}"]
-
-
-@pytest.mark.parametrize(("ending", "most"), [(".webp", "16,383"), (".jpg", "65,500")])
-def test_a_picture_too_large_for_its_format(tmp_path: Path, ending: str, most: str) -> None:
-    wide = np.zeros((1, 70_000, 3), np.uint8)
-    with pytest.raises(OutputError, match=rf"a\{ending}: \{ending} holds at most {most} pixels a side, not 70000x1; save as \.png"):
-        image.encode(wide, tmp_path / f"a{ending}", "", "")
-    image.encode(wide, tmp_path / "a.png", "", "")
-    assert image.decode(tmp_path / "a.png").shape == (1, 70_000, 3)
-
-
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="file/a"):
-        image.encode(NOISE, tmp_path / "file" / "a.png", "", "")
-
-
-def test_png_bytes_and_to_pil() -> None:
-    np.testing.assert_array_equal(image.decode(image.png_bytes(NOISE)), NOISE)
-    assert image.png_bytes(NOISE) == image.png_bytes(NOISE)
-    assert [image.to_pil(NOISE[..., :1]).mode, image.to_pil(NOISE).mode] == ["L", "RGB"]
-    assert image.to_pil(np.zeros((2, 3, 4), np.uint8)).mode == "RGBA"
-    assert image.to_pil(NOISE[:, ::2]).size == (15, 24)
-
-
-# --- ranges
-
-
-def test_to_pixels_is_the_inverse_of_to_signal_for_all_256_values() -> None:
-    pixels = np.arange(256, dtype=np.uint8)
-    signal = image.to_signal(pixels)
-    assert signal.dtype == np.float32
-    assert (signal[0], signal[255]) == (-1.0, 1.0)
-    np.testing.assert_array_equal(image.to_pixels(signal), pixels)
-    np.testing.assert_array_equal(image.to_pixels(signal.astype(np.float64)), pixels)
-
-
-def test_to_pixels_clips() -> None:
-    assert image.to_pixels(np.array([-9, -1.001, 1.001, 9], np.float32)).tolist() == [0, 0, 255, 255]

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from listening import Listen, Stop, files
 from PIL import Image
 from sample_sounds import RATE, lying_wave, noise, notes, sine, write
 
 from artgen import describe
 from artgen.api import prepare as prepare_any
-from artgen.backend import Silent
 from artgen.backends.audio.rnn.backend import Rnn
 from artgen.dataset import Dataset, Skipped
 from artgen.errors import Interrupted, OptionError, OutputError, SourceError
@@ -26,26 +26,6 @@ from artgen.media.prepare_audio import Prepare, divided, prepare
 
 ONE = Prepare(workers=1)
 KEPT = Prepare(workers=1, normalize="none", held_out=0)
-
-
-class Listen(Silent):
-    """Keeps what it is told, and presses Ctrl-C after ``stop`` files."""
-
-    def __init__(self, stop: int = -1) -> None:
-        self.sentences: list[str] = []
-        self.left = stop
-
-    def say(self, sentence: str) -> None:
-        self.sentences.append(sentence)
-
-    def advance(self, amount: float = 1.0, note: str = "") -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def piece(dataset: Dataset, number: int) -> Any:
@@ -124,7 +104,7 @@ def test_the_report_and_the_contact_sheet(many: Path, tmp_path: Path, made: Data
 def test_workers_a_stop_and_another_folder_give_the_same_bytes(
     many: Path, tmp_path: Path, made: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listen = Listen(stop=5)
+    listen = Stop(5)
     with pytest.raises(Interrupted, match="stopped after 5 of 12 files; the same command again goes on"):
         prepare([many], tmp_path / "stopped", ONE, listen)
     assert not list((tmp_path / "stopped").glob(".tmp*"))
@@ -146,7 +126,7 @@ def test_workers_a_stop_and_another_folder_give_the_same_bytes(
 
 def test_a_journal_of_which_the_samples_are_lost_is_not_believed(many: Path, tmp_path: Path, made: Dataset) -> None:
     with pytest.raises(Interrupted):
-        prepare([many], tmp_path / "d", ONE, Listen(stop=6))
+        prepare([many], tmp_path / "d", ONE, Stop(6))
     growing = tmp_path / "d" / "samples.npy.part"
     with growing.open("r+b") as file:
         file.truncate(growing.stat().st_size - 1000)

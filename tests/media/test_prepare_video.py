@@ -3,72 +3,21 @@
 from __future__ import annotations
 
 import zipfile
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
+from film_datasets import EXACT, SMALL, clip, greys, reasons
+from listening import Listen, Stop, files
 from PIL import Image
-from sample_clips import hdr, lasting, levels, lossless, moving, numbered, only_sound, turned
+from sample_clips import lasting, levels, lossless, moving, numbered, only_sound, turned
 
 from artgen import describe
-from artgen.backend import Silent
 from artgen.cli import main
-from artgen.dataset import Dataset
 from artgen.describe import show
 from artgen.errors import Interrupted, OptionError, OutputError, SourceError
-from artgen.media import cutting, planning, tonemap, video, workers
+from artgen.media import planning, video, workers
 from artgen.media.prepare_video import Prepare, prepare
-
-SMALL = Prepare(resolution=16, frames=8, fps=10.0)
-EXACT = SMALL.replace(duplicates="keep", still="keep")
-
-
-class Stop(Silent):
-    """Ctrl-C after ``after`` files."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def advance(self, amount: float = 1.0, note: str = "") -> None:
-        self.left -= int(amount)
-        if self.left <= 0:
-            raise KeyboardInterrupt
-
-
-class Listen(Silent):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.sentences: list[str] = []
-        self.started: list[tuple[str, float | None, str]] = []
-
-    def start(self, description: str, total: float | None = None, unit: str = "") -> None:
-        self.started.append((description, total, unit))
-
-    def say(self, sentence: str) -> None:
-        self.sentences.append(sentence)
-
-
-def clip(path: Path, number: int = 1, count: int = 8, fps: float = 10.0, height: int = 24, width: int = 24) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    video.encode(moving(number, count, height, width), fps, path, "", "")
-    return path
-
-
-def greys(dataset: Dataset) -> list[list[int]]:
-    """The grey of every frame of every clip."""
-    return dataset.array("videos")[:, :, 0, 0, 0].tolist()
-
-
-def reasons(dataset: Dataset) -> dict[str, str]:
-    return {skip.file.partition("/")[2]: skip.reason for skip in dataset.manifest.skipped}
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
 
 # --- the dataset
 
@@ -133,98 +82,6 @@ def test_folder_and_archive_give_the_same_dataset(tmp_path: Path) -> None:
     for dataset in made[1:]:
         assert np.array_equal(dataset.array("videos"), made[0].array("videos"))
         assert dataset.fingerprint == made[0].fingerprint
-
-
-# --- time
-
-
-def test_a_variable_rate_is_resampled_by_its_times(tmp_path: Path) -> None:
-    lossless(tmp_path / "p" / "a.mkv", levels([10, 60, 110, 160, 210]), [0, 0.1, 0.4, 0.5, 0.7])
-    assert greys(prepare([tmp_path / "p"], tmp_path / "out", EXACT)) == [[10, 60, 60, 60, 110, 160, 160, 210]]
-    assert greys(prepare([tmp_path / "p"], tmp_path / "half", EXACT.replace(fps=5.0, frames=4))) == [[10, 60, 110, 160]]
-    assert greys(prepare([tmp_path / "p"], tmp_path / "twice", EXACT.replace(fps=20.0, frames=4)))[0] == [10, 10, 60, 60]
-
-
-@pytest.mark.parametrize("ending", [".gif", ".webp", ".png"])
-def test_animated_pictures_keep_their_times(tmp_path: Path, ending: str) -> None:
-    pages = [Image.fromarray(pixels) for pixels in levels([0, 85, 170, 255])]
-    (tmp_path / "p").mkdir()
-    kind = {"lossless": True} if ending == ".webp" else {}
-    pages[0].save(tmp_path / "p" / f"a{ending}", save_all=True, append_images=pages[1:], duration=[100, 300, 200, 200], **kind)
-    assert greys(prepare([tmp_path / "p"], tmp_path / "out", EXACT)) == [[0, 85, 85, 85, 170, 170, 255, 255]]
-
-
-@pytest.mark.parametrize(("native", "fps"), [(30.0, 10.0), (24.0, 12.0), (25.0, 25.0), (29.97, 9.99), (12.0, 24.0)])
-def test_an_even_part_of_the_rate_takes_every_so_manieth_frame(tmp_path: Path, native: float, fps: float) -> None:
-    """Times in MKV are rounded to thousandths: no frame may be taken twice or left out for that."""
-    count = 60
-    lossless(tmp_path / "p" / "a.mkv", levels(list(range(0, 4 * count, 4))), np.arange(count) / native)
-    made = greys(prepare([tmp_path / "p"], tmp_path / "out", EXACT.replace(fps=fps, cut="stride")))
-    step = native / fps
-    flat = [grey for clip in made for grey in clip]
-    assert flat == [4 * int(index * step + 1e-6) for index in range(len(flat))]
-    assert len(flat) == round(count / step) // 8 * 8
-
-
-def test_the_rate_is_chosen_so_that_a_clip_lasts_two_seconds_at_most(tmp_path: Path) -> None:
-    assert planning.rate_for([25.0], [60.0], 16) == 25 / 3
-    assert planning.rate_for([33.0, 33.0, 60.0], [1.5, 1.6, 9.0], 16) == 11.0
-    assert planning.rate_for([30.0], [0.5], 16) == 30.0
-    assert planning.rate_for([10.0], [20.0], 8) == 10.0  # never below 8
-    assert planning.rate_for([], [], 16) == 25.0
-    clip(tmp_path / "p" / "1.mp4", 1, 64, 32.0)
-    (tmp_path / "p" / "2.mp4").write_bytes(b"")
-    progress = Listen()
-    dataset = prepare([tmp_path / "p"], tmp_path / "out", SMALL.replace(fps=None, frames=16), progress)
-    assert dataset.manifest.notes["fps"] == 8.0
-    assert progress.sentences[0] == "8 frames a second (the films have 32): a clip of 16 lasts 2 seconds; --fps sets another rate"
-
-
-# --- where films are cut
-
-
-def scenes() -> list[int]:
-    return [20] * 9 + [200] * 3 + [90] * 17
-
-
-def test_long_films_are_cut_at_changes_of_scene(tmp_path: Path) -> None:
-    lossless(tmp_path / "p" / "a.mkv", levels(scenes()), np.arange(29) / 10)
-    dataset = prepare([tmp_path / "p"], tmp_path / "out", EXACT)
-    assert greys(dataset) == [[20] * 8, [90] * 8, [90] * 8]
-    assert dataset.names == ["p/a.mkv", "p/a.mkv at 1.2 s", "p/a.mkv at 2 s"]
-    assert reasons(dataset) == {"a.mkv at 0.9 s": "a scene of 3 frames, needs 8 (--cut)"}
-
-
-def test_stride_alone_cuts_anywhere(tmp_path: Path) -> None:
-    lossless(tmp_path / "p" / "a.mkv", levels(scenes()), np.arange(29) / 10)
-    for stride in (3, 8, 11):
-        dataset = prepare([tmp_path / "p"], tmp_path / str(stride), EXACT.replace(cut="stride", stride=stride))
-        assert greys(dataset) == [scenes()[start : start + 8] for start in range(0, 22, stride)], stride
-
-
-def test_flicker_and_fast_motion_are_no_change_of_scene(tmp_path: Path) -> None:
-    flicker = [20, 200] * 12
-    squares = list(levels(flicker))
-    assert [piece.start for piece in cutting.cut_up(squares, 8, cut="scenes", stride=8, short="skip", keep_still=True)] == [
-        0,
-        8,
-        16,
-    ]
-    wandering = moving(3, 24, 16, 16)
-    pieces = list(cutting.cut_up(list(wandering), 8, cut="scenes", stride=8, short="skip", keep_still=False))
-    assert [piece.reason for piece in pieces] == ["", "", ""]
-
-
-@pytest.mark.parametrize(
-    ("short", "expected"),
-    [("loop", [[0, 90, 180, 0, 90, 180, 0, 90]]), ("mirror", [[0, 90, 180, 90, 0, 90, 180, 90]]), ("skip", [])],
-)
-def test_short_films_are_looped_mirrored_or_skipped(tmp_path: Path, short: cutting.Short, expected: list[list[int]]) -> None:
-    lossless(tmp_path / "p" / "a.mkv", levels([0, 90, 180]), [0, 0.1, 0.2])
-    lossless(tmp_path / "p" / "b.mkv", levels([5] * 8), np.arange(8) / 10)
-    dataset = prepare([tmp_path / "p"], tmp_path / "out", EXACT.replace(short=short, fps=9.99))
-    assert greys(dataset) == [*expected, [5] * 8]
-    assert reasons(dataset) == ({} if expected else {"a.mkv": "too short: 3 frames, needs 8 (--short)"})
 
 
 # --- what is left out
@@ -329,89 +186,6 @@ def test_a_damaged_frame_of_a_folder_is_named(tmp_path: Path) -> None:
     dataset = prepare([tmp_path / "p"], tmp_path / "out", SMALL.replace(source_fps=10.0))
     assert dataset.names == ["p/a"]
     assert reasons(dataset)["b"].startswith("p/b/0004.png: the picture is damaged or incomplete")
-
-
-# --- colour and orientation
-
-
-def test_rotation_tags_of_mixed_clips_are_followed(tmp_path: Path) -> None:
-    frames = np.full((8, 48, 32, 3), 255, np.uint8)
-    for number in range(8):
-        frames[number, : 8 + 2 * number] = (200, 30, 30)  # red comes down from the top
-    (tmp_path / "p").mkdir()
-    video.encode(frames, 10, tmp_path / "p" / "1.mp4", "", "")
-    video.encode(np.rot90(frames, 1, axes=(1, 2)), 10, tmp_path / "p" / "2.mp4", "", "")
-    turned(tmp_path / "p" / "2.mp4", (0, 1, -1, 0))
-    upright, phone = (
-        prepare([tmp_path / "p"], tmp_path / "out", SMALL.replace(fit="stretch", duplicates="keep")).array("videos").astype(int)
-    )
-    assert upright[0, 0, 8, 1] < 60
-    assert upright[0, 15, 8, 1] > 240
-    assert np.abs(upright - phone).mean() < 4
-
-
-def test_pixels_that_are_wider_than_high_are_shown_so(tmp_path: Path) -> None:
-    frames = np.full((8, 16, 16, 4), 255, np.uint8)
-    for number in range(8):
-        frames[number, number : number + 4, 4:12, :3] = 0
-    (tmp_path / "p").mkdir()
-    with av.open(str(tmp_path / "p" / "a.mov"), "w") as container:
-        stream = container.add_stream("qtrle", rate=10)
-        stream.codec_context.sample_aspect_ratio = Fraction(2)
-        _encode_clear(stream, "argb", frames, container)
-    shown = prepare([tmp_path / "p"], tmp_path / "out", SMALL).array("videos")[0, 0]
-    assert (shown[1:3, 1:15] < 60).all()  # the middle square of 32x16: the bar goes from edge to edge
-
-
-def test_transparency_is_laid_on_the_background(tmp_path: Path) -> None:
-    clear = np.zeros((8, 24, 24, 4), np.uint8)
-    for number in range(8):
-        clear[number, :, 2 * number : 2 * number + 8] = (255, 0, 0, 255)
-    pages = [Image.fromarray(pixels) for pixels in clear]
-    (tmp_path / "p").mkdir()
-    for ending in (".gif", ".png", ".webp"):
-        kind = {"disposal": 2} if ending == ".gif" else {}
-        pages[0].save(tmp_path / "p" / f"a{ending}", save_all=True, append_images=pages[1:], duration=100, **kind)
-    with av.open(str(tmp_path / "p" / "b.mov"), "w") as container:
-        _encode_clear(container.add_stream("qtrle", rate=10), "argb", clear, container)
-    with av.open(str(tmp_path / "p" / "c.webm"), "w") as container:
-        stream = container.add_stream("libvpx-vp9", rate=10)
-        stream.metadata["alpha_mode"] = "1"
-        _encode_clear(stream, "yuva420p", clear, container)
-    dataset = prepare([tmp_path / "p"], tmp_path / "out", SMALL.replace(background="#0000ff", duplicates="keep"))
-    assert len(dataset) == 5
-    for name, shown in zip(dataset.names or (), dataset.array("videos"), strict=True):
-        assert np.abs(shown[0, 8, 14].astype(int) - (0, 0, 255)).max() < 12, name
-        assert np.abs(shown[0, 8, 2].astype(int) - (255, 0, 0)).max() < 12, name
-
-
-def _encode_clear(stream, kind, frames, container) -> None:  # type: ignore[no-untyped-def]  # PyAV's streams have many types
-    stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], kind
-    for number, pixels in enumerate(frames):
-        frame = av.VideoFrame.from_ndarray(pixels, format="rgba").reformat(format=kind)
-        frame.pts = number
-        container.mux(stream.encode(frame))
-    container.mux(stream.encode(None))
-
-
-@pytest.mark.parametrize("transfer", [tonemap.PQ, tonemap.HLG])
-def test_high_dynamic_range_becomes_ordinary(tmp_path: Path, transfer: int) -> None:
-    white = {tonemap.PQ: 148, tonemap.HLG: 191}[transfer]  # the code of white paper, 203 cd/m2
-    (tmp_path / "p").mkdir()
-    hdr(tmp_path / "p" / "a.mp4", levels([0, 30, 60, 90, 120, white, 220, 255]), transfer)
-    [shown] = greys(prepare([tmp_path / "p"], tmp_path / "out", EXACT))
-    assert shown == sorted(shown)
-    assert shown[0] <= 2
-    assert 232 <= shown[5] <= 248  # read as if it were ordinary it would be the code itself
-    assert shown[7] >= 250
-
-
-def test_colours_of_high_dynamic_range_keep_their_hue() -> None:
-    red = np.zeros((1, 1, 3), np.uint16)
-    red[..., 0] = 50_000
-    shown = tonemap.to_sdr(red, tonemap.PQ)[0, 0].tolist()
-    assert shown[0] > 200
-    assert max(shown[1:]) < 10
 
 
 # --- options
