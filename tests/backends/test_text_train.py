@@ -143,6 +143,13 @@ def test_val_loss_is_the_mean_over_every_held_out_token(dataset: Dataset) -> Non
     found = task.measure(dataset, ["val/loss"])
     assert found["val/loss"] == pytest.approx(total / (len(held) - 1), rel=1e-5)
     assert found["bpc"] == pytest.approx(total / math.log(2) / (len(held) - 1), rel=1e-5)
+    # Shorter than a window, and exactly one: there are no whole windows, or no rest.
+    for length in (9, 17):
+        task.held = held[:length]
+        with torch.no_grad():
+            logits = task.writer(torch.from_numpy(held[None, : length - 1]))[0]
+        expected = torch.nn.functional.cross_entropy(logits, torch.from_numpy(held[1:length])).item()
+        assert task.measure(dataset, ["val/loss"])["val/loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_bits_of_byte_pairs_count_characters_and_bytes(tmp_path: Path) -> None:

@@ -138,10 +138,12 @@ class WriterTask(Task):
         held = torch.from_numpy(self.held.astype(np.int64))
         whole = (len(held) - 1) // context * context
         rows = max(1, min(CHUNK, LOGITS // self.tokenizer.size) // context)
-        given, wanted = (torch.split(part.view(-1, context), rows) for part in (held[:whole], held[1 : whole + 1]))
-        rest = [(held[None, whole:-1], held[None, whole + 1 :])] if whole < len(held) - 1 else []
+        cut = [torch.split(part.view(-1, context), rows) for part in (held[:whole], held[1 : whole + 1])]
+        rest = held[None, whole:-1], held[None, whole + 1 :]
         total = 0.0
-        for before, after in (*zip(given, wanted, strict=True), *rest):
+        for before, after in (*zip(*cut, strict=True), rest):
+            if not len(before.flatten()):  # a held-out text shorter than a window has none, one that fills them no rest
+                continue
             logits = self.writer(before.to(device)).flatten(0, 1).float()
             total += F.cross_entropy(logits, after.to(device).flatten(), reduction="sum").item()
         characters, size = self.tokenizer.units(self.held[1:])
