@@ -98,6 +98,17 @@ def test_strength_is_the_share_of_words(rhyme: Model) -> None:
     assert sum(len(re.findall(r"\w+", RHYME[start:stop])) for start, stop in few) == round(0.2 * len(words))
 
 
+def test_a_place_that_nothing_fits_is_rewritten_by_halves(rhyme: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(desk: Any, prefix: str, suffix: str, instead_of: str) -> modification._Filling:
+        text = "" if " " in instead_of or instead_of == "boat" else instead_of.upper()
+        return modification._Filling(text, (1,), (-0.5,), bool(text))
+
+    monkeypatch.setattr(modification._Desk, "fill", fill)
+    made = change(rhyme, "Row, row, row your boat, gently down the stream", rewrite=True, strength=1.0)
+    assert made.characters == "ROW, ROW, ROW YOUR boat, GENTLY DOWN THE STREAM"
+    assert modification._halves("one") == []
+
+
 def test_between_leads_from_one_text_to_another(rhyme: Model, tmp_path: Path) -> None:
     start, end = "Row, row, row your", "Gently down the stream.\n"
     (tmp_path / "a.txt").write_text(start, encoding="utf-8")

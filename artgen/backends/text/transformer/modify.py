@@ -147,18 +147,22 @@ class _Desk:
 
     def rewrite(self, work: Text) -> Text:
         """The text with the least likely words written anew."""
-        spans = self.weak_spans(work.characters)
+        spans = self.weak_spans(work.characters)[::-1]  # a stack, the first on top
         text, shift, last = work.characters, 0, None
-        self.progress.start("rewriting", len(spans), "places")
-        for start, stop in spans:
+        self.progress.start("rewriting", sum(stop - start for start, stop in spans), "characters")
+        while spans:
+            start, stop = spans.pop()
             old = work.characters[start:stop]
             prefix, suffix = text[: start + shift], text[stop + shift :]
             filling = self.fill(prefix, suffix, instead_of=old)
-            if filling is not None and filling.text:
+            if filling.text:
                 text, last = prefix + filling.text + suffix, filling
                 shift += len(filling.text) - len(old)
+            elif parts := _halves(old):  # nothing fits so long a place: each half of its words for itself
+                spans.extend((start + begin, start + end) for begin, end in reversed(parts))
+                continue
             self.progress.partial(Text(text, seeds=(self.seed,)))
-            self.progress.advance()
+            self.progress.advance(stop - start)
         self.progress.finish()
         return Text(text, last.tokens if last else (), last.log_probabilities if last else ())
 
@@ -247,6 +251,13 @@ def _as_words(filling: _Filling, old: str) -> _Filling:
         ends = ends if filling.whole else ends[:-1]
         text = text[: ends[count - 1]] if len(ends) >= count else ""
     return _Filling(text, filling.tokens, filling.log_probabilities, filling.whole)
+
+
+def _halves(span: str) -> list[tuple[int, int]]:
+    """Where the first and the last half of the words of ``span`` stand; nothing where it is one word."""
+    words = [match.span() for match in WORD.finditer(span) if match.group()[0].isalnum()]
+    middle = len(words) // 2
+    return [(words[0][0], words[middle - 1][1]), (words[middle][0], words[-1][1])] if middle else []
 
 
 def _fits(text: str, old: str) -> bool:
