@@ -79,9 +79,7 @@ def opened(
         with image.opened(source, name=name, max_pixels=max_pixels) as picture:
             yield _animation(picture, name, paper)
     else:
-        with image.opened(source, name=name, max_pixels=max_pixels) as picture:
-            kind = picture.format or "picture"
-        raise SourceError(f"{name}: a single picture ({kind}), nothing moves; give a clip such as MP4, WebM or GIF")
+        raise SourceError(f"{name}: {_otherwise(source, name, max_pixels)}; give a clip such as MP4, WebM or GIF")
 
 
 def numbered(name: str, frames: Iterable[Callable[[], Pixels]], fps: float) -> Film:
@@ -118,6 +116,15 @@ def _head(source: Path | bytes, name: str) -> bytes:
             return file.read(clip_kinds.HEAD)
     except OSError as error:
         raise SourceError(f"{name}: {error.strerror or error}") from None
+
+
+def _otherwise(source: Path | bytes, name: str, max_pixels: int) -> str:
+    """What a file is that holds no film."""
+    try:
+        with image.opened(source, name=name, max_pixels=max_pixels) as picture:
+            return f"a single picture ({picture.format or 'picture'}), nothing moves"
+    except SourceError:
+        return "not a clip of a known kind"
 
 
 def _refuse_large(name: str, width: int, height: int, max_pixels: int) -> None:

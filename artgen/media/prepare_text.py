@@ -341,6 +341,8 @@ def _remarks(corpus: Corpus, tokenizer: Tokenizer, dataset: Dataset) -> Iterator
         f"{held:,} held out ({100 * held / notes['characters']:.1f} %)"
     )
     yield f"tokenizer {tokenizer.kind} with {tokenizer.size:,} tokens; {len(dataset):,} tokens to train on"
+    if [*notes["encodings"]] != ["utf-8"]:
+        yield "encodings: " + ", ".join(f"{name} ({_count(files, 'file')})" for name, files in notes["encodings"].items())
     if corpus.inside:
         yield "the held-out part begins inside a document: no end of a document lies near its share"
     if corpus.duplicates:

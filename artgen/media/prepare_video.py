@@ -295,8 +295,8 @@ def _notes(
 def _report(dataset: Dataset, progress: Progress) -> None:
     notes = dataset.manifest.notes
     films = "1 film" if notes["films"] == 1 else f"{notes['films']} films"
-    progress.say(
-        f"{len(dataset)} clips of {dataset.array('videos').shape[1]} frames from {films}, {notes['fps']:.4g} frames a second"
-    )
+    count, length = dataset.array("videos").shape[:2]
+    clips = "1 clip" if count == 1 else f"{count} clips"
+    progress.say(f"{clips} of {length} frames from {films}, {notes['fps']:.4g} frames a second")
     tell_beside(dataset, "clips", progress)
     progress.say(f"a sheet of clips: {dataset.folder / SHEET}")

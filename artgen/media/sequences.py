@@ -14,11 +14,11 @@ STILLS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", "
 _NUMBERED = re.compile(r"^(.*?)([0-9]+)([^0-9]*)$")
 
 
-def join(tree: Tree, reader: Reader) -> dict[str, tuple[Source, ...]]:
+def join(tree: Tree, reader: Reader, remarks: list[str]) -> dict[str, tuple[Source, ...]]:
     """Replace the numbered pictures of a tree by films: in ``tree.wanted`` one path each, in ``tree.files`` what stands for it.
 
-    Returns the frames of each new path. Where numbers are missing a film ends, and another begins. Animated pictures (APNG, WebP)
-    are films already, whatever their names.
+    Returns the frames of each new path. Where numbers are missing a film ends, and another begins, which ``remarks`` tell. Animated
+    pictures (APNG, WebP) are films already, whatever their names.
     """
     groups: dict[tuple[str, str, str, str], list[tuple[int, str]]] = {}
     for inside in tree.wanted:
@@ -32,7 +32,9 @@ def join(tree: Tree, reader: Reader) -> dict[str, tuple[Source, ...]]:
     for key, members in groups.items():
         if len(members) > 1 and not _animated(tree.files[members[0][1]], reader):
             alone = sum(other[0] == key[0] for other in groups) == 1
-            films = _films(key, sorted(members), alone=alone)
+            base, films = _films(key, sorted(members), alone=alone)
+            if len(films) > 1:
+                remarks.append(f"{tree.name}/{base}: numbers are missing in between, so it is {len(films)} films, not one")
             joined |= {name: tuple(tree.files[inside] for inside in frames) for name, frames in films}
             places |= {inside: [] for _, inside in members} | {frames[0]: [name] for name, frames in films}
     tree.wanted = [name for inside in tree.wanted for name in places.get(inside, [inside])]
@@ -42,8 +44,13 @@ def join(tree: Tree, reader: Reader) -> dict[str, tuple[Source, ...]]:
     return joined
 
 
-def _films(key: tuple[str, str, str, str], members: list[tuple[int, str]], *, alone: bool) -> list[tuple[str, list[str]]]:
-    """The films that a group of numbered files makes, each with its path: that of its folder where nothing else is in it."""
+def _films(
+    key: tuple[str, str, str, str], members: list[tuple[int, str]], *, alone: bool
+) -> tuple[str, list[tuple[str, list[str]]]]:
+    """The films that a group of numbered files makes, each with its path: that of its folder where nothing else is in it.
+
+    The first of the two results is that path alone, without the numbers that tell several films apart.
+    """
     folder, before, after, _ = key
     runs: list[list[tuple[int, str]]] = []
     for number, inside in members:
@@ -53,8 +60,8 @@ def _films(key: tuple[str, str, str, str], members: list[tuple[int, str]], *, al
     name = re.sub(r"^[\s_.-]+|[\s_.-]+$", "", before + after) or "frames"
     base = folder if alone and folder != "." else str(PurePosixPath(folder) / name)
     if len(runs) == 1:
-        return [(base, [inside for _, inside in runs[0]])]
-    return [(f"{base} {run[0][0]}-{run[-1][0]}", [inside for _, inside in run]) for run in runs]
+        return base, [(base, [inside for _, inside in runs[0]])]
+    return base, [(f"{base} {run[0][0]}-{run[-1][0]}", [inside for _, inside in run]) for run in runs]
 
 
 def _step(members: list[tuple[int, str]]) -> int:

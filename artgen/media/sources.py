@@ -93,7 +93,7 @@ def find(sources: Sequence[str | Path], media: Media, *, labels: Labels = "auto"
     with Reader() as reader:
         for tree in given:
             _sort_out(tree, media, found)
-            frames.append(sequences.join(tree, reader) if media.sequences else {})
+            frames.append(sequences.join(tree, reader, found.remarks) if media.sequences else {})
             tree.rows = _metadata(tree, reader, found)
             _licences(tree, media, reader, found)
         classes = _classes(given, labels, found)

@@ -90,6 +90,7 @@ def test_encodings_are_found_for_each_file_and_reported(tmp_path: Path) -> None:
     assert dataset.manifest.notes["encodings"] == {"utf-16": 1, "cp1252": 1}
     assert "".join(texts(dataset, "train") + texts(dataset, "held_out")) == LONG + french
     assert any("2.txt: not UTF-8; read as cp1252" in sentence for sentence in progress.sentences)
+    assert "encodings: utf-16 (1 file), cp1252 (1 file)" in progress.sentences
 
 
 @pytest.mark.parametrize("normal", ["NFC", "NFKC", "none"])

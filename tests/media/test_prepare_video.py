@@ -129,7 +129,7 @@ def test_every_bad_file_is_listed_with_its_reason(tmp_path: Path) -> None:
         "07hours.mkv": "the clip is cut off after 0.8 seconds of 36000.0",
         "08days.mkv": "too long: 1000.0 hours, at most 720 minutes (--max-minutes)",
         "09still.jpg": "a single picture (JPEG), nothing moves",
-        "10words.avi": "not a picture of a known kind",
+        "10words.avi": "not a clip of a known kind",
         "11brief.mkv": "too short: one frame at 10 a second (--fps)",
     }
 
@@ -165,7 +165,9 @@ def test_limits_are_told_with_their_option(tmp_path: Path) -> None:
 def test_a_folder_with_gaps_is_several_films(tmp_path: Path) -> None:
     numbers = [*range(3, 12), *range(15, 24), 40]
     numbered(tmp_path / "p", levels([10] * 9 + [200] * 9 + [5]), numbers, "shot_{:03}.png")
-    dataset = prepare([tmp_path / "p"], tmp_path / "out", EXACT.replace(source_fps=10.0))
+    listen = Listen()
+    dataset = prepare([tmp_path / "p"], tmp_path / "out", EXACT.replace(source_fps=10.0), listen)
+    assert "p/shot: numbers are missing in between, so it is 3 films, not one" in listen.sentences
     assert dataset.names == ["p/shot 3-11", "p/shot 15-23"]
     assert greys(dataset) == [[10] * 8, [200] * 8]
     assert reasons(dataset) == {"shot 40-40": "a single frame, nothing moves"}
