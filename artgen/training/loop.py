@@ -135,7 +135,8 @@ class Stage:
         steps = self.clock.total // self.size
         left = max(0, steps - self.clock.step) * self.clock.pace
         done = f", {self.clock.step} done" if found else ""
-        self._say(f"training {steps} steps ({self.clock.total} items{done}): about {duration(left)} ({choice})")
+        name = f"{self.task.name}: " if self._staged else ""
+        self._say(f"{name}training {steps} steps ({self.clock.total} items{done}): about {duration(left)} ({choice})")
 
     def train(self) -> None:
         """Run steps until the budget, the goal, patience or a signal ends them, then save the model."""
@@ -144,7 +145,7 @@ class Stage:
         self.record = Record(self.run.folder, clock.step, name, before) if self.processes.first else None
         self.started, self.saved = time.monotonic() - clock.seconds, time.monotonic()
         self.replanned = self._twentieth()
-        self.progress.start("training", clock.total, "items")
+        self.progress.start(f"training {self.task.name}" if self._staged else "training", clock.total, "items")
         self.progress.advance(clock.step * self.size)
         done, batches = False, _batches(self._load, clock.step)
         try:
@@ -169,6 +170,11 @@ class Stage:
                 self.record.close()
             self.progress.finish()
         self._finish()
+
+    @property
+    def _staged(self) -> bool:
+        """Whether this is one of several stages, so that what is said of it needs its name."""
+        return not self.final or len(self.tasks) > 1
 
     def _step(self, data: dict[str, Tensor]) -> dict[str, Tensor] | None:
         """One step; None after a loss that was not finite took us back to the last good state."""
@@ -269,6 +275,7 @@ class Stage:
         clock.shown = self._looks()
         over = [0.0]
         if self.processes.first:
+            self.progress.start("previews and measures")
             with self.stepper.average.in_place(self.task):
                 items = clock.step * self.size
                 assert self.record is not None
@@ -276,6 +283,7 @@ class Stage:
                     self.record.previews(clock.step, items, self.task.preview(self.dataset))
                 wanted = [self.metric] if self.metric else [] if self.final else list(self.task.metrics)
                 scores = self.task.measure(self.dataset, wanted) if wanted and clock.step else {}
+            self.progress.finish()
             if scores:
                 self.record.numbers(clock.step, items, time.monotonic() - self.started, scores)
                 over = [float(self._judge(scores[self.metric]))] if self.metric else over

@@ -318,7 +318,10 @@ def test_stages_run_in_order_and_a_resume_knows_its_stage(tmp_path: Path, datase
 
         return [TinyTask(name="first", share=1.0), Second(name="second", share=1.0)]
 
-    whole = run(tmp_path / "whole", dataset, two(), steps=12, previews=0, save_steps=2)
+    heard = Heard()
+    whole = run(tmp_path / "whole", dataset, two(), steps=12, previews=0, save_steps=2, heard=heard)
+    for name in ("first", "second"):
+        assert any(sentence.startswith(f"{name}: training 6 steps (") for sentence in heard.sentences)
     assert whole.config.network == {"first": 4, "second": 4}
     with pytest.raises(RuntimeError, match="plug"):
         run(tmp_path / "cut", dataset, two(fail=True), steps=12, previews=0, save_steps=2)
