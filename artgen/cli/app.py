@@ -23,18 +23,21 @@ VERB_HELP = {
     "evaluate": "Measure a model against real data.",
 }
 _EXAMPLES = {
-    "prepare": ["artgen {modality} prepare photos/ --output data/photos"],
+    "prepare": ["artgen {modality} prepare {folder}/ --output data/{folder}"],
     "train": [
-        "artgen {modality} train data/photos --output runs/photos --minutes 20",
-        "artgen {modality} train --resume --output runs/photos",
+        "artgen {modality} train data/{folder} --output runs/{folder} --minutes 20",
+        "artgen {modality} train --resume --output runs/{folder}",
     ],
     "generate": [
         "artgen {modality} generate --seed 7",
-        "artgen {modality} generate --model runs/photos --seeds 0,1,4-6 --output out/",
+        "artgen {modality} generate --model runs/{folder} --seeds 0,1,4-6 --output out/",
     ],
-    "modify": ["artgen {modality} modify mine.png --model runs/photos --compare"],
-    "evaluate": ["artgen {modality} evaluate runs/photos data/photos --output sheets/"],
+    "modify": ["artgen {modality} modify {work} --model runs/{folder}"],
+    "evaluate": ["artgen {modality} evaluate runs/{folder} data/{folder} --output sheets/"],
 }
+_MINE = {"image": ("photos", "mine.png --compare"), "audio": ("songs", "mine.wav"), "video": ("clips", "mine.mp4")}
+"""A folder of the user's own works in the examples of each modality, and one work to modify."""
+
 _TEXT_EXAMPLES = {
     "prepare": ["artgen text prepare books/ --output data/books"],
     "train": ["artgen text train data/books --output runs/books --minutes 5", "artgen text train --resume --output runs/books"],
@@ -164,7 +167,9 @@ def _add_verb(group: typer.Typer, verb: str, cls: type[Backend], scan: Scan) -> 
     function = command(_POSITIONALS[verb], _OWN[verb], _groups(cls, verb), action)
     note = " Options of prepare are for a source that is not prepared yet." if verb == "train" else ""
     help_ = f"{VERB_HELP[verb]}{note}\n\nBackend {cls.modality}.{cls.name}: {cls.summary}"
-    examples = [example.format(modality=modality) for example in (_TEXT_EXAMPLES if modality == "text" else _EXAMPLES)[verb]]
+    folder, work = _MINE.get(modality, ("works", "mine"))
+    told = (_TEXT_EXAMPLES if modality == "text" else _EXAMPLES)[verb]
+    examples = [example.format(modality=modality, folder=folder, work=work) for example in told]
     group.command(verb, help=help_, epilog=_epilog(examples), context_settings=_SETTINGS)(function)
 
 

@@ -44,7 +44,7 @@ class Places:
             OutputError: the folder cannot be written.
         """
         ending = ""
-        endings = ENDINGS if modality in ("image", "video") else kind(modality).endings
+        endings = ENDINGS if modality == "image" else kind(modality).endings  # a walk through pictures is a film
         if format_ is not None:
             ending = "." + format_.lower().removeprefix(".")
             if ending not in endings:

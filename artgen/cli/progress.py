@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -19,22 +20,23 @@ class Lines:
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream or sys.stderr
         self._clock = clock
-        self._done, self._note = 0.0, ""
-        self._started = self._printed = 0.0
-        self._begin("", None, "")
+        self._pieces: list[_Piece] = []
 
     def start(self, description: str, total: float | None = None, unit: str = "") -> None:
-        """Begin one piece of work."""
-        self._begin(description, total, unit)
+        """Begin one piece of work; the one around it goes on when this one is finished."""
+        now = self._clock()
+        self._pieces.append(_Piece(description, total, unit, now, now))
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         """Count; a line is printed when the last one is old enough."""
-        self._done += amount
-        self._note = note or self._note
-        now = self._clock()
-        if now - self._printed >= _SECONDS_BETWEEN_LINES:
-            self._printed = now
-            self.say(self._line(now))
+        if not self._pieces:
+            return
+        piece, now = self._pieces[-1], self._clock()
+        piece.done += amount
+        piece.note = note or piece.note
+        if now - piece.printed >= _SECONDS_BETWEEN_LINES:
+            piece.printed = now
+            self.say(piece.line(now))
 
     def partial(self, artwork: Artwork) -> None:
         """Nothing: a stream of lines has no place for half-made works."""
@@ -45,25 +47,34 @@ class Lines:
 
     def finish(self) -> None:
         """Print a last line, if the piece was long enough to have had one."""
-        if self._printed > self._started:
-            self.say(self._line(self._clock()))
-        self._begin("", None, "")
+        if self._pieces:
+            piece = self._pieces.pop()
+            if piece.printed > piece.started:
+                self.say(piece.line(self._clock()))
 
-    def _begin(self, description: str, total: float | None, unit: str) -> None:
-        self._description, self._total, self._unit = description, total, unit
-        self._done, self._note = 0.0, ""
-        self._started = self._printed = self._clock()
 
-    def _line(self, now: float) -> str:
-        of = f" of {self._total:g}" if self._total else ""
-        parts = [f"{self._description}: {self._done:g}{of}{' ' + self._unit if self._unit else ''}"]
-        passed = now - self._started
-        if passed > 0 and self._done > 0:
-            rate = self._done / passed
-            parts.append(f"{rate:.3g} a second")
-            if self._total and self._total > self._done:
-                parts.append(f"{duration((self._total - self._done) / rate)} left")
-        return ", ".join([*parts, *([self._note] if self._note else [])])
+@dataclass
+class _Piece:
+    """One piece of work and what was last told of it."""
+
+    description: str
+    total: float | None
+    unit: str
+    started: float
+    printed: float
+    done: float = 0.0
+    note: str = ""
+
+    def line(self, now: float) -> str:
+        of = f" of {digits(self.total)}" if self.total else ""
+        parts = [f"{self.description}: {digits(self.done)}{of}{' ' + self.unit if self.unit else ''}"]
+        passed = now - self.started
+        if passed > 0 and self.done > 0:
+            rate = self.done / passed
+            parts.append(f"{digits(rate)} a second")
+            if self.total and self.total > self.done:
+                parts.append(f"{duration((self.total - self.done) / rate)} left")
+        return ", ".join([*parts, *([self.note] if self.note else [])])
 
 
 class Bars:
@@ -103,7 +114,7 @@ class Bars:
             task = self._bars.tasks[self._bars.task_ids.index(self._tasks[-1])]
             passed = task.elapsed or 0.0
             if passed > 0.5:  # before that it says more about the start than about the work
-                self._bars.update(self._tasks[-1], rate=f"{task.completed / passed:.3g} a second,")
+                self._bars.update(self._tasks[-1], rate=f"{digits(task.completed / passed)} a second,")
 
     def partial(self, artwork: Artwork) -> None:
         """Nothing: a terminal shows no pictures."""
@@ -133,6 +144,11 @@ class Bars:
         if self._bars is not None:
             self._bars.stop()
         self._bars, self._tasks, self._hidden = None, [], False
+
+
+def digits(number: float) -> str:
+    """``0.383``, ``12``, ``59.4``, ``2,053,582,368``: three digits that tell, but all of those before the point."""
+    return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:.3g}"
 
 
 def duration(seconds: float) -> str:

@@ -122,6 +122,8 @@ def modify(modality: str, own: Any, options: Values, arguments: Arguments) -> No
 
         texts.modify(modality, own, options, inputs)
         return
+    if own.compare and modality != "image":
+        raise UsageError("--compare is for pictures; leave it out")
     sound = modality in ("image", "video") and options.get("audio") is not None
     where = Places.chosen(own.output, own.format, known=("seed", "model", "name"), modality=modality, sound=sound)
     signature = _signature(own, where)

@@ -14,7 +14,7 @@ from artgen.artwork import Image, Video
 from artgen.cli import main
 from artgen.cli.flags import command, flag_names
 from artgen.cli.places import Places, safe, seed_text
-from artgen.cli.progress import Bars, Lines, duration
+from artgen.cli.progress import Bars, Lines, digits, duration
 from artgen.cli.scan import scan, words_to_complete
 from artgen.cli.seeds import parse_seeds
 from artgen.cli.voice import Voice, bytes_text, shortened
@@ -92,6 +92,12 @@ def test_places_that_are_none(
         Places.chosen(output, format_, known=("seed",))
 
 
+def test_a_clip_is_no_picture_file_and_that_is_said_before_it_is_made(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"works are saved as \.mp4, \.webm, \.gif, \.webp, not \.png; a folder ends in /"):
+        Places.chosen(f"{tmp_path}/a.png", None, modality="video")
+    assert Places.chosen(f"{tmp_path}/a.mp4", None, modality="image").path(CLIP, label="walk") == tmp_path / "a.mp4"
+
+
 def test_a_folder_below_a_file_and_one_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="is a file, not a folder; choose another --output"):
@@ -134,6 +140,24 @@ def test_lines_come_seldom_and_tell_rate_and_rest() -> None:
     lines.finish()
     lines.say("done")
     assert stream.getvalue().splitlines()[3:] == ["done"]
+    # One piece inside another: the outer one counts on.
+    lines.start("outer", 3_000_000, "bytes")
+    lines.advance(1_000_000)
+    lines.start("inner")
+    lines.advance()
+    lines.finish()
+    clock.now += 10
+    lines.advance(1_000_000.5)
+    lines.finish()
+    lines.advance()
+    assert stream.getvalue().splitlines()[4:] == 2 * ["outer: 2,000,000 of 3,000,000 bytes, 200,000 a second, 5 s left"]
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(0.3829, "0.383"), (12.0, "12"), (59.44, "59.4"), (581.054, "581"), (1.24e8, "124,000,000"), (0, "0")]
+)
+def test_numbers_of_progress_are_written_out(number: float, told: str) -> None:
+    assert digits(number) == told
 
 
 def test_bars_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
