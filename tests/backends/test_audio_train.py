@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +197,39 @@ def test_slices_of_a_batch_add_up_to_the_batch(model: Model, dataset: Dataset, t
     whole = trained(dataset, tmp_path / "whole", dropout=0.0, steps=2)
     for name, tensor in whole.tensors().items():
         assert torch.allclose(tensor, sliced.tensors()[name], atol=2e-3), name
+
+
+LEARNERS = """
+import sys
+sys.path.insert(0, {tests!r})
+import pytest
+from audio_models import TRAIN, shrink
+from artgen import api
+with pytest.MonkeyPatch.context() as patch:
+    shrink(patch)
+    api.train("audio", {dataset!r}, {output!r}, device="cpu", **{{**TRAIN, "steps": 4, "dropout": 0.0}})
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_like_one_in_both_stages(dataset: Dataset, tmp_path: Path) -> None:
+    program = tmp_path / "learn.py"
+    told = {"tests": str(Path(__file__).parents[1]), "dataset": str(dataset.folder), "output": str(tmp_path / "two")}
+    program.write_text(LEARNERS.format(**told))
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29641"]
+    run = subprocess.run(
+        [sys.executable, *launcher, str(program)], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    one = trained(dataset, tmp_path / "one", dropout=0.0)
+    for stage in ("codec", "composer"):
+        name = f"loss/{stage}"
+        alone, shared = ([line[name] for line in lines(folder) if name in line] for folder in (tmp_path / "one", tmp_path / "two"))
+        assert len(alone) == 2
+        np.testing.assert_allclose(alone, shared, rtol=2e-3, err_msg=stage)
+    found = Model.open(tmp_path / "two").tensors()
+    for name, tensor in one.tensors().items():
+        assert torch.allclose(tensor, found[name], atol=2e-3), name
 
 
 @pytest.mark.parametrize("representation", ["codec", "mulaw"])

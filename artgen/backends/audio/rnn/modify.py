@@ -206,6 +206,7 @@ class _Desk:
 
     def bend(self, work: Audio) -> Samples:
         """The sound at another length and pitch, by librosa's phase vocoder."""
+        self.progress.start("stretching or transposing")  # librosa's first use on a machine compiles for seconds
         from librosa import effects
 
         made = _exactly(work.samples, max(len(work.samples), _WINDOW)).T
@@ -213,6 +214,7 @@ class _Desk:
             made = effects.pitch_shift(made, sr=work.rate, n_steps=self.options.pitch)
         if self.options.stretch != 1:
             made = effects.time_stretch(made, rate=1 / self.options.stretch)
+        self.progress.finish()
         count = round(len(work.samples) * self.options.stretch)
         return _safe(_exactly(np.ascontiguousarray(made.T, np.float32), count), work.rate)
 
