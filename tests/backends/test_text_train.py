@@ -18,6 +18,7 @@ from artgen.dataset import Dataset
 from artgen.errors import DatasetError, ModelError, OptionError, TrainingError
 from artgen.media.tokenizer import FILE, CharTokenizer, open_tokenizer
 from artgen.model import Model
+from artgen.training import Run
 from artgen.training.task import Batch, Position
 
 # ruff: noqa: F811 - fixtures are imported and then named as arguments
@@ -173,6 +174,28 @@ def test_until_and_patience_stop_a_run(dataset: Dataset, tmp_path: Path) -> None
     # Far too hot: it cannot get better for long.
     train(dataset, tmp_path / "patience", steps=400, learning_rate=0.5, patience=1, until="val/loss<=0.01")
     assert max(records(tmp_path / "patience", "step")) < 400
+
+
+def test_without_a_budget_a_text_is_read_a_few_times(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    budgets: list[list[float | None]] = []
+
+    class StopError(Exception):
+        pass
+
+    def fit(task: object, data: Dataset, run: Run, progress: object) -> Model:
+        budgets.append([run.options.minutes, run.options.items, run.options.steps])
+        raise StopError
+
+    monkeypatch.setattr("artgen.training.fit", fit)
+    monkeypatch.setattr(presets, "LEAST_STEPS", 5)
+    for number, given in enumerate(({}, {"preset": "large"}, {"minutes": 2.0}, {"items": 7}, {"steps": 9}, {"until": "bpc<=1"})):
+        with pytest.raises(StopError):
+            train(dataset, tmp_path / str(number), **given)
+    windows = len(dataset) // 16
+    assert budgets[0] == [30.0, pytest.approx(3 * windows, abs=3), None]
+    assert budgets[1] == [30.0, pytest.approx(15 * windows, abs=15), None]
+    assert budgets[2:] == [[2.0, None, None], [None, 7, None], [None, None, 9], [None, None, None]]
+    assert presets.enough("sketch", 100, presets.SKETCH) == 5 * presets.SKETCH.batch
 
 
 def test_few_evaluations_where_each_costs_much(dataset: Dataset, tmp_path: Path) -> None:

@@ -129,14 +129,16 @@ class Transformer(Backend):
 
     def train(self, dataset: Dataset, run: Run, options: Any, progress: Progress = SILENT) -> Model:
         """Settle the recipe (a run that goes on keeps its own), then train in the shared loop."""
-        from artgen.backends.text.transformer.settle import make_task, recall
+        from artgen.backends.text.transformer.settle import budgeted, make_task, recall
         from artgen.training import fit, seeded
 
         plan = recall(run, dataset, options)
-        options = options.replace(batch_size=plan.batch)
+        options, budget = budgeted(options, plan, len(dataset))
         with seeded(options.seed):
             task = make_task(dataset, options, plan)
         progress.say(task.describe())
+        if budget:
+            progress.say(budget)
         return fit(task, dataset, dataclasses.replace(run, options=options), progress)
 
     def generate(self, model: Model, seeds: Sequence[int], options: Any, progress: Progress = SILENT) -> Iterator[Artwork]:

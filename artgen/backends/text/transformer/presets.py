@@ -25,6 +25,12 @@ FULL_TABLES = 2048
 """Up to this vocabulary the head and the value embeddings have tables of their own."""
 
 
+PASSES = {"sketch": 3, "standard": 10, "large": 15}
+"""How often a training without a budget reads the text at most: soon after, the held-out text gets less likely again."""
+
+LEAST_STEPS = 100
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about a training that the options left open.
 
@@ -107,6 +113,11 @@ def chosen(preset: Literal["auto", "sketch", "standard", "large"], tokens: int, 
     if minutes is None or minutes < 8 or tokens < 300_000:
         return "sketch"
     return "standard"
+
+
+def enough(preset: Preset, tokens: int, plan: Recipe) -> int:
+    """The windows that :data:`PASSES` over ``tokens`` of text take, as many as :data:`LEAST_STEPS` have at least."""
+    return max(LEAST_STEPS * plan.batch, PASSES[preset] * tokens // plan.context)
 
 
 def heads(width: int) -> int:

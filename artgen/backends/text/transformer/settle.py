@@ -11,7 +11,7 @@ from artgen.backends.text.transformer.presets import Recipe
 from artgen.errors import ModelError, TrainingError
 from artgen.files import write_atomically
 from artgen.model import Model
-from artgen.training.budget import minutes_allowed
+from artgen.training.budget import DEFAULT_MINUTES, minutes_allowed
 from artgen.training.run import STATE, Run
 from artgen.training.state import generations
 
@@ -37,6 +37,18 @@ def settled(dataset: Dataset, options: Transformer.Train) -> Recipe:
     shape = {name: network[name] for name in ("layers", "heads", "width", "context")}
     found = presets.recipe(options.replace(context=shape["context"]), len(dataset), minutes_allowed(options))
     return msgspec.structs.replace(found, **shape, first_context=shape["context"])
+
+
+def budgeted(options: Transformer.Train, plan: Recipe, tokens: int) -> tuple[Transformer.Train, str]:
+    """``options`` with the batch of ``plan`` and, without budget or goal, a budget that fits the text; and a sentence on it."""
+    options = options.replace(batch_size=plan.batch)
+    if any(getattr(options, name) is not None for name in ("minutes", "steps", "items", "until")):
+        return options, ""
+    preset = presets.chosen(options.preset, tokens, DEFAULT_MINUTES)
+    items = presets.enough(preset, tokens, plan)
+    times = items * plan.context / tokens
+    told = f"no budget given: {DEFAULT_MINUTES:g} minutes, and at most {times:.3g} readings of the text; more learn it by heart"
+    return options.replace(minutes=DEFAULT_MINUTES, items=items), told
 
 
 def recall(run: Run, dataset: Dataset, options: Transformer.Train) -> Recipe:
