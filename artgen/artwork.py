@@ -321,11 +321,13 @@ def grid(images: list[Image], columns: int, rows: int) -> Image:
 
 
 def moving_grid(clips: list[Video], columns: int, rows: int) -> Video:
-    """:func:`grid` of clips that have one length and rate too, as one clip without sound."""
+    """:func:`grid` of clips that have one length and rate too, as one clip; it has their sound where all have the same."""
     if len({(len(clip.frames), clip.fps) for clip in clips}) != 1:
         raise UsageError("a grid holds clips of one length and rate")
     sheets = [grid([Image(clip.frames[at]) for clip in clips], columns, rows).pixels for at in range(len(clips[0].frames))]
-    return Video(np.stack(sheets), fps=clips[0].fps, seeds=tuple(seed for clip in clips for seed in clip.seeds))
+    sounds = {(clip.audio[0].tobytes(), clip.audio[1]) if clip.audio else None for clip in clips}
+    audio = clips[0].audio if len(sounds) == 1 else None
+    return Video(np.stack(sheets), clips[0].fps, audio, seeds=tuple(seed for clip in clips for seed in clip.seeds))
 
 
 def kind(modality: str) -> type[Artwork]:
@@ -401,13 +403,11 @@ def open_artwork(path: str | os.PathLike[str], modality: str | None = None) -> A
         work.recipe, work.name = read_json(text) if text else None, path.name
         return work
     if _is_audio(path) or (modality == "audio" and video_media.is_video(path)):
-        samples, rate = audio_media.decode(path)
-        return Audio(samples, rate, recipe=read_recipe(path), name=path.name)
+        return Audio(*audio_media.decode(path), recipe=read_recipe(path), name=path.name)
     if _is_text(path):
         return Text(text_media.decode(path), recipe=read_recipe(path), name=path.name)
     if video_media.is_video(path):
-        frames, fps = video_media.decode(path)
-        return Video(frames, fps, recipe=read_recipe(path), name=path.name)
+        return Video(*video_media.decode(path), recipe=read_recipe(path), name=path.name)
     return Image(image_media.decode(path), recipe=read_recipe(path), name=path.name)
 
 

@@ -85,6 +85,8 @@ def generate(modality: str, own: Any, options: Values, arguments: Arguments) -> 
         texts.generate(modality, own, options, seeds)
         return
     sheet = _sheet(own)
+    if sheet and modality not in ("image", "video"):
+        raise UsageError("--grid is for pictures and clips; leave it out")
     count = own.count
     if sheet:
         places = sheet[0] * sheet[1]

@@ -161,6 +161,14 @@ def test_a_sheet_of_clips_is_one_clip(model: Model, tmp_path: Path) -> None:
     assert (sheet.frames[:, 32:, 32:] == 255).all()
     with pytest.raises(UsageError, match="a grid holds clips of one length and rate"):
         moving_grid([clips[0], made(model, [1], seconds=1.6)[0]], 2, 2)
+    # All were driven by one sound, which the sheet keeps; of several it keeps none.
+    sound = np.ones((400, 1), np.float32), 8000
+    assert sheet.audio is None
+    heard = [Video(clip.frames, clip.fps, audio=(sound[0].copy(), sound[1])) for clip in clips]
+    kept = moving_grid(heard, 2, 2).audio
+    assert kept is not None
+    np.testing.assert_array_equal(kept[0], sound[0])
+    assert moving_grid([*heard[:-1], clips[-1]], 2, 2).audio is None
     from artgen.cli import main
 
     main(["video", "generate", "--model", str(model.folder), "--seed", "1", "--grid", "2x1", "-o", str(tmp_path / "s.gif")])

@@ -85,6 +85,10 @@ def test_a_grid_is_one_sheet(run: Any, model: Path) -> None:
     assert (said.code, said.err) == (2, "artgen: --grid 4x2 holds 8 works, not 9; ask for fewer or a larger grid\n")
     said = run("image", "generate", "--model", model, "--seed", "1", "--walk", "1s", "--grid", "1x1")
     assert said.err == "artgen: --grid is for pictures; leave it out for moving ones\n"
+    said = run("audio", "generate", "--grid", "2x2")
+    assert (said.code, said.err) == (2, "artgen: --grid is for pictures and clips; leave it out\n")
+    said = run("audio", "modify", "none.wav", "--stretch", "2", "--compare")
+    assert (said.code, said.err) == (2, "artgen: --compare is for pictures; leave it out\n")
 
 
 def test_a_drawn_seed_is_printed(run: Any, model: Path) -> None:
