@@ -80,13 +80,18 @@ def decode(path: str | Path, *, max_frames: int = MAX_FRAMES, max_pixels: int = 
 
 
 def is_video(path: str | Path) -> bool:
-    """Whether a file holds moving pictures, by its content: a GIF, PNG or WebP of one frame is a picture."""
+    """Whether a file holds moving pictures, by its content: a GIF, PNG or WebP of one frame is a picture.
+
+    A file without pictures that is named as a clip is a damaged clip.
+    """
     path = Path(path)
     try:
         head = _head(path)
     except SourceError:
         return False
-    return animation.is_animated(path) if clip_kinds.is_picture_format(head) else clip_kinds.is_clip_format(head)
+    if clip_kinds.is_picture_format(head):
+        return animation.is_animated(path)
+    return clip_kinds.is_clip_format(head) or path.suffix.lower() in clips.ENDINGS
 
 
 def read_marks(path: str | Path) -> marks.Marks:

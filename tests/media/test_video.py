@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from artgen.artwork import open_artwork
 from artgen.errors import OutputError, SourceError, UsageError
 from artgen.media import image, video
 from artgen.recipe import GENERATED
@@ -346,6 +347,9 @@ def test_what_is_no_clip(tmp_path: Path, name: str, data: bytes, told: str) -> N
     (tmp_path / name).write_bytes(data)
     with pytest.raises(SourceError, match=told):
         video.decode(tmp_path / name)
+    if name == "a.mp4":  # so that who opens a work of any kind is told of a clip too
+        with pytest.raises(SourceError, match=told):
+            open_artwork(tmp_path / name)
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
