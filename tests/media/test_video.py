@@ -380,8 +380,10 @@ def test_is_video_goes_by_content(tmp_path: Path) -> None:
     for ending in (".gif", ".png", ".webp", ".avif", ".jpg"):
         Image.fromarray(FRAMES[0]).save(tmp_path / f"still{ending}")
         assert not video.is_video((tmp_path / f"still{ending}").rename(tmp_path / "still.mp4"))
-    (tmp_path / "text.mp4").write_text("Dear diary")
-    assert not video.is_video(tmp_path / "text.mp4")
+    # Words are no clip, but a damaged one where the name says clip.
+    for ending, named in ((".txt", False), (".gif", False), (".mp4", True)):
+        (tmp_path / f"text{ending}").write_text("Dear diary")
+        assert video.is_video(tmp_path / f"text{ending}") is named
 
 
 # --- writing
