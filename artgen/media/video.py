@@ -82,7 +82,7 @@ def decode(path: str | Path, *, max_frames: int = MAX_FRAMES, max_pixels: int = 
 def is_video(path: str | Path) -> bool:
     """Whether a file holds moving pictures, by its content: a GIF, PNG or WebP of one frame is a picture.
 
-    A file without pictures that is named as a clip is a damaged clip.
+    Nothing or words in a file that is named as a clip are a damaged clip.
     """
     path = Path(path)
     try:
@@ -91,7 +91,8 @@ def is_video(path: str | Path) -> bool:
         return False
     if clip_kinds.is_picture_format(head):
         return animation.is_animated(path)
-    return clip_kinds.is_clip_format(head) or path.suffix.lower() in clips.ENDINGS
+    words = head.isascii() and b"\0" not in head
+    return clip_kinds.is_clip_format(head) or (words and path.suffix.lower() in clips.ENDINGS)
 
 
 def read_marks(path: str | Path) -> marks.Marks:
