@@ -19,6 +19,32 @@ def bias(layer: nn.Conv2d | nn.Conv3d | nn.Linear) -> Tensor:
     return layer.bias
 
 
+class ClipConv(nn.Conv3d):
+    """A convolution of clips whose gradients are right in bf16 on every CPU.
+
+    Where the kernel spans three moments, there are two and a border on either side, they are convolved as one picture of twice
+    the channels: the same sums, without the third of them that meets the border. The 3D kernel that oneDNN 3.10 takes there on CPUs
+    with AVX-512 and bf16 returns weights' gradients that it never wrote (docs/log.md, 2026-11-28).
+    Shapes: x [B, C_in, T, H, W] -> [B, C_out, T', H', W'], as of ``nn.Conv3d``.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve."""
+        if (x.shape[2], self.kernel_size[0], self.stride[0], self.padding[0]) != (2, 3, 1, 1):
+            convolved: Tensor = super().forward(x)
+            return convolved
+        before, here, after = self.weight.unbind(2)
+        both = torch.cat([torch.cat([here, after], 1), torch.cat([before, here], 1)])
+        bias = None if self.bias is None else self.bias.repeat(2)
+        paired = torch.cat([x[:, :, 0], x[:, :, 1]], 1)
+        last = self.weight.is_contiguous(memory_format=torch.channels_last_3d) and not self.weight.is_contiguous()
+        if last:
+            paired, both = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (paired, both))
+        y = F.conv2d(paired, both, bias, self.stride[1:], self.padding[1:])
+        y = torch.stack(y.chunk(2, 1), 2)
+        return y.contiguous(memory_format=torch.channels_last_3d) if last else y
+
+
 class StyledConv(nn.Module):
     """A 3x3 convolution whose normalised output is scaled and shifted, channel by channel, by a style.
 

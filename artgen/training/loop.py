@@ -25,12 +25,12 @@ from artgen.model import Model
 from artgen.training.budget import Goal, duration, minutes_allowed, parse_goal, planned_items
 from artgen.training.order import batch_indices
 from artgen.training.outcome import adopt, best_metric, finish_stage, save_trained
-from artgen.training.precision import Choice, calibrate, candidates, repeatable
+from artgen.training.precision import Choice, NotFiniteError, calibrate, candidates, repeatable
 from artgen.training.processes import Processes
 from artgen.training.record import Record, time_lapse
 from artgen.training.run import STATE, Run
 from artgen.training.state import capability, save_state
-from artgen.training.step import NotFiniteError, Stepper
+from artgen.training.step import Stepper
 from artgen.training.task import Position, Task
 
 LOG_LINES = 400
@@ -361,6 +361,8 @@ class Stage:
         result = calibrate(choices, trial, device)
         best, pace = self.processes.from_first([choices.index(result.choice), result.seconds])
         self.clock.pace = pace
+        for name in result.broken:
+            self._say(f"{name}: left out, for on this machine it computes a loss that is no number")
         if len(choices) > 1:
             told = "; ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in result.measured.items())
             self._say(f"measured a step: {told}")

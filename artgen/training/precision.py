@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 import warnings
@@ -13,7 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from artgen.errors import TrainingError
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class NotFiniteError(TrainingError):
+    """A loss is infinite or not a number."""
 
 
 @dataclass(frozen=True)
@@ -85,37 +92,57 @@ def candidates(precision: str, memory_format: str, device: torch.device) -> list
 
 @dataclass(frozen=True)
 class Calibration:
-    """The fastest choice, the seconds a step takes with it, and what every candidate took."""
+    """The fastest choice, the seconds a step takes with it, what every candidate took, and those that computed no numbers."""
 
     choice: Choice
     seconds: float
     measured: dict[str, float]
+    broken: tuple[str, ...] = ()
 
 
 def calibrate(choices: list[Choice], trial: Callable[[Choice], Callable[[], object]], device: torch.device) -> Calibration:
     """Time a few steps of every choice and keep the fastest.
 
     ``trial`` builds, for a choice, a function that runs one step on a copy of everything. A candidate whose first step
-    takes three times the best so far is dropped at once: a slow format must not cost more than it can save.
+    takes three times the best so far is dropped at once: a slow format must not cost more than it can save. One whose loss is
+    not finite is left out while there is another: kernels of a machine can be wrong in one format alone (docs/log.md).
+
+    Raises:
+        NotFiniteError: the loss is not finite in any format.
     """
     measured: dict[str, float] = {}
+    broken: dict[str, NotFiniteError] = {}
     best: tuple[float, Choice] | None = None
     for choice in choices:
-        step = trial(choice)
-        first = _timed(step, device)
-        if device.type == "cuda":
-            first = _timed(step, device)  # the first use of a kernel loads it, which takes longer than many steps
-        if best and first > 3 * best[0] and first > 0.5:
-            measured[str(choice)] = first
+        try:
+            found = _steps(trial(choice), device, best[0] if best else math.inf)
+        except NotFiniteError as error:
+            broken[str(choice)] = error
             continue
-        # The smallest of several: other work on the machine only ever adds time.
-        seconds = min(_timed(step, device) for _ in range(3 if first < 2 else 1))
-        measured[str(choice)] = seconds
+        measured[str(choice)] = found.seconds
         # A tie goes to the earlier, plainer choice: 3 % is within the noise.
-        if best is None or seconds < 0.97 * best[0]:
-            best = (seconds, choice)
-    assert best is not None
-    return Calibration(best[1], best[0], measured)
+        if found.whole and (best is None or found.seconds < 0.97 * best[0]):
+            best = (found.seconds, choice)
+    if best is None:
+        raise next(iter(broken.values()))
+    return Calibration(best[1], best[0], measured, tuple(broken))
+
+
+@dataclass(frozen=True)
+class _Pace:
+    seconds: float
+    whole: bool  # whether it was measured to the end
+
+
+def _steps(step: Callable[[], object], device: torch.device, best: float) -> _Pace:
+    """The seconds of a step; where the first takes three times the ``best`` so far, of that alone."""
+    first = _timed(step, device)
+    if device.type == "cuda":
+        first = _timed(step, device)  # the first use of a kernel loads it, which takes longer than many steps
+    if first > 3 * best and first > 0.5:
+        return _Pace(first, whole=False)
+    # The smallest of several: other work on the machine only ever adds time.
+    return _Pace(min(_timed(step, device) for _ in range(3 if first < 2 else 1)), whole=True)
 
 
 def _timed(step: Callable[[], object], device: torch.device) -> float:

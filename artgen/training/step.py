@@ -9,16 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from artgen.errors import TrainingError
 from artgen.training.ema import Average
 from artgen.training.order import mix
-from artgen.training.precision import Choice
+from artgen.training.precision import Choice, NotFiniteError
 from artgen.training.processes import Processes
 from artgen.training.task import Batch, Phase, Position, Task
-
-
-class NotFiniteError(TrainingError):
-    """A loss is infinite or not a number."""
 
 
 @contextlib.contextmanager

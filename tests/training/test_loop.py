@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests_training_tiny import TinyTask, quick_adam
+from tests_training_tiny import Heard, TinyTask, quick_adam
 
 from artgen.backend import Silent, TrainOptions
 from artgen.dataset import Dataset
@@ -34,14 +34,6 @@ def dataset(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset
 
 
 FIXED: dict[str, Any] = {"precision": "fp32", "memory_format": "contiguous", "batch_size": 6}
-
-
-class Heard(Silent):
-    def __init__(self) -> None:
-        self.sentences: list[str] = []
-
-    def say(self, sentence: str) -> None:
-        self.sentences.append(sentence)
 
 
 def run(
@@ -338,7 +330,7 @@ def test_previews_and_saves_do_not_change_the_weights(tmp_path: Path, dataset: D
 PROGRAM = """
 import sys
 sys.path.insert(0, {tests!r})
-from tests_training_tiny import TinyTask, quick_adam
+from tests_training_tiny import Heard, TinyTask, quick_adam
 from artgen.backend import TrainOptions
 from artgen.dataset import Dataset
 from artgen.training import Run, fit

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artgen.backends.video.gan3d.timeline import RATE, Passage, Span, passages
-from artgen.nn.convolution import StyledConv, bias, doubled
+from artgen.nn.convolution import ClipConv, StyledConv, bias, doubled
 from artgen.nn.mapping import Mapping, unit
 from artgen.nn.styled import styled
 
@@ -229,10 +229,10 @@ class ClipDiscriminator(nn.Module):
         for a, b in pairwise([channels, *reversed(widths)]):
             halve = frames > 3
             frames = frames // 2 if halve else frames
-            layers.append(nn.Conv3d(a, b, (4 if halve else 3, 4, 4), (2 if halve else 1, 2, 2), 1))
+            layers.append(ClipConv(a, b, (4 if halve else 3, 4, 4), (2 if halve else 1, 2, 2), 1))
         self.shrink = nn.ModuleList(layers)
         # The coarsest stages look twice, without changing anything at first.
-        refine = [nn.Conv3d(width, width, 3, padding=1) for width in widths[:refined]]
+        refine = [ClipConv(width, width, 3, padding=1) for width in widths[:refined]]
         self.refine = nn.ModuleList(refine)
         self.features = nn.Linear(widths[0] * 16 * frames, widths[0])
         self.head = nn.Linear(widths[0], 1)
