@@ -72,6 +72,9 @@ class Progress(Protocol):
     def start(self, description: str, total: float | None = None, unit: str = "") -> None:
         """Begin one piece of work of ``total`` units."""
 
+    def expect(self, total: float, before: float = 0.0) -> None:
+        """The piece begun last is of ``total`` units after all; ``before`` more were done at another time, at no rate of today."""
+
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         """``amount`` units more are done."""
 
@@ -89,6 +92,9 @@ class Silent:
     """A :class:`Progress` that shows nothing."""
 
     def start(self, description: str, total: float | None = None, unit: str = "") -> None:
+        """Nothing."""
+
+    def expect(self, total: float, before: float = 0.0) -> None:
         """Nothing."""
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:

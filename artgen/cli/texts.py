@@ -42,6 +42,9 @@ class Stream:
     def start(self, description: str, total: float | None = None, unit: str = "") -> None:
         """Nothing: a bar would run into the text."""
 
+    def expect(self, total: float, before: float = 0.0) -> None:
+        """Nothing."""
+
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         """Nothing."""
 
@@ -85,7 +88,8 @@ class Keep:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self.latest: Text | None = None
-        self.start, self.advance, self.say, self.finish = progress.start, progress.advance, progress.say, progress.finish
+        self.start, self.expect, self.advance = progress.start, progress.expect, progress.advance
+        self.say, self.finish = progress.say, progress.finish
 
     def partial(self, artwork: Artwork) -> None:
         """Remember it."""

@@ -50,6 +50,13 @@ class Recording:
         if total is not None and not total >= 0:
             self.faults.append(f"start({description!r}) was called with a total of {total}")
 
+    def expect(self, total: float, before: float = 0.0) -> None:
+        """Only within a piece of work."""
+        if not self.open:
+            self.faults.append("expect() was called outside start() and finish()")
+        if not (total >= 0 and before >= 0):
+            self.faults.append(f"expect() was called with a total of {total}, {before} of them done before")
+
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         """Only within a piece of work."""
         self.advances += amount > 0

@@ -146,7 +146,7 @@ class Stage:
         self.started, self.saved = time.monotonic() - clock.seconds, time.monotonic()
         self.replanned = self._twentieth()
         self.progress.start(f"training {self.task.name}" if self._staged else "training", clock.total, "items")
-        self.progress.advance(clock.step * self.size)
+        self.progress.expect(clock.total, before=clock.step * self.size)
         done, batches = False, _batches(self._load, clock.step)
         try:
             while True:
@@ -222,6 +222,8 @@ class Stage:
             clock.warm = clock.seconds
         late = limit is not None and clock.seconds >= limit
         total, over, save, stop = self.processes.from_first([clock.total, late, wanted, self.stop.is_set()])
+        if int(total) != clock.total:
+            self.progress.expect(int(total))
         clock.total, self.save_now = int(total), bool(save)
         if stop:
             self._save()

@@ -153,6 +153,36 @@ def test_lines_come_seldom_and_tell_rate_and_rest() -> None:
     assert stream.getvalue().splitlines()[4:] == 2 * ["outer: 2,000,000 of 3,000,000 bytes, 200,000 a second, 5 s left"]
 
 
+def test_what_was_done_before_counts_for_no_rate() -> None:
+    stream, clock = io.StringIO(), Clock()
+    lines = Lines(stream, clock)
+    lines.expect(5)  # of nothing
+    lines.start("training", 1000, "items")
+    lines.expect(1000, before=600)
+    for _ in range(10):
+        clock.now += 1
+        lines.advance(10)
+    lines.expect(900)
+    clock.now += 5
+    lines.advance(50)
+    assert stream.getvalue().splitlines() == [
+        "training: 650 of 1,000 items, 10 a second, 35 s left",
+        "training: 700 of 1,000 items, 10 a second, 30 s left",
+        "training: 750 of 900 items, 10 a second, 15 s left",
+    ]
+
+
+def test_a_rate_is_of_the_last_minute() -> None:
+    stream, clock = io.StringIO(), Clock()
+    lines = Lines(stream, clock)
+    lines.start("growing", 2000, "items")
+    for step in range(400):
+        clock.now += 0.5
+        lines.advance(10 if step < 100 else 1)  # 20 a second, then 2
+    assert stream.getvalue().splitlines()[9] == "growing: 1,000 of 2,000 items, 20 a second, 50 s left"
+    assert stream.getvalue().splitlines()[-1] == "growing: 1,300 of 2,000 items, 2 a second, 6 min left"
+
+
 @pytest.mark.parametrize(
     ("number", "told"), [(0.3829, "0.383"), (12.0, "12"), (59.44, "59.4"), (581.054, "581"), (1.24e8, "124,000,000"), (0, "0")]
 )
@@ -173,7 +203,11 @@ def test_bars_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     bars.finish()
     bars.advance(2)
     bars.finish()
+    bars.expect(7)
     bars.start("left open", 2)
+    bars.expect(9, before=4)
+    bars.advance()
+    bars.say("over")
     bars.close()
     written = capsys.readouterr()
     assert written.out == ""

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from listening import Listen
 from safetensors.torch import load_file
-from tests_training_tiny import Heard, TinyTask, quick_adam
+from tests_training_tiny import TinyTask, quick_adam
 
 from artgen.backend import Silent, TrainOptions
 from artgen.dataset import Dataset
@@ -37,7 +38,7 @@ FIXED: dict[str, Any] = {"precision": "fp32", "memory_format": "contiguous", "ba
 
 
 def run(
-    folder: Path, dataset: Dataset, task: Any = None, *, resume: bool = False, heard: Heard | None = None, **options: Any
+    folder: Path, dataset: Dataset, task: Any = None, *, resume: bool = False, heard: Listen | None = None, **options: Any
 ) -> Model:
     chosen = TrainOptions(**{**FIXED, **options})
     started = Run.create(folder, backend="image.tiny", options=chosen, dataset=dataset, resume=resume)
@@ -159,7 +160,7 @@ def test_a_phase_changes_its_own_weights_alone_and_only_when_due(dataset: Datase
 
 
 def test_a_loss_that_is_not_finite_goes_back_once_then_stops_and_names_the_place(tmp_path: Path, dataset: Dataset) -> None:
-    heard = Heard()
+    heard = Listen()
     task = TinyTask(poison=4)
     with pytest.raises(TrainingError, match=r"the loss of phase painter is nan at step 5, again after going back"):
         run(tmp_path, dataset, task, steps=10, previews=0, save_steps=2, heard=heard)
@@ -180,7 +181,7 @@ def test_a_loss_that_recovers_goes_on_to_the_end(tmp_path: Path, dataset: Datase
 
 
 def test_until_stops_when_the_metric_is_reached(tmp_path: Path, dataset: Dataset) -> None:
-    heard = Heard()
+    heard = Listen()
     run(tmp_path, dataset, steps=400, previews=100, until="error<=0.003", heard=heard)
     found = [record for record in records(tmp_path) if "error" in record]
     assert found[-1]["error"] <= 0.003 < found[-2]["error"]
@@ -193,7 +194,7 @@ def test_patience_stops_a_run_that_gets_no_better(tmp_path: Path, dataset: Datas
         def measure(self, dataset: Dataset, names: Any) -> dict[str, float]:
             return {"error": 1.0}
 
-    heard = Heard()
+    heard = Listen()
     run(tmp_path, dataset, Stuck(), steps=40, previews=20, patience=3, heard=heard)
     assert records(tmp_path)[-1]["step"] == 8  # the first evaluation is the best, three more are not
     assert "no better error in 3 evaluations: stopping" in heard.sentences
@@ -266,11 +267,11 @@ def test_a_slow_first_step_does_not_shorten_the_run(tmp_path: Path, dataset: Dat
 
 
 def test_auto_measures_and_says_so(tmp_path: Path, dataset: Dataset) -> None:
-    heard = Heard()
+    heard = Listen()
     run(tmp_path, dataset, steps=3, previews=0, precision="auto", memory_format="auto", heard=heard)
     assert heard.sentences[0].startswith("measured a step: fp32, contiguous")
     assert "training 3 steps (18 items): about" in heard.sentences[1]
-    run(tmp_path, dataset, steps=5, previews=0, precision="auto", memory_format="auto", resume=True, heard=(again := Heard()))
+    run(tmp_path, dataset, steps=5, previews=0, precision="auto", memory_format="auto", resume=True, heard=(again := Listen()))
     assert not any("measured" in sentence for sentence in again.sentences)  # a resume never chooses again
 
 
@@ -310,7 +311,7 @@ def test_stages_run_in_order_and_a_resume_knows_its_stage(tmp_path: Path, datase
 
         return [TinyTask(name="first", share=1.0), Second(name="second", share=1.0)]
 
-    heard = Heard()
+    heard = Listen()
     whole = run(tmp_path / "whole", dataset, two(), steps=12, previews=0, save_steps=2, heard=heard)
     for name in ("first", "second"):
         assert any(sentence.startswith(f"{name}: training 6 steps (") for sentence in heard.sentences)
@@ -330,7 +331,7 @@ def test_previews_and_saves_do_not_change_the_weights(tmp_path: Path, dataset: D
 PROGRAM = """
 import sys
 sys.path.insert(0, {tests!r})
-from tests_training_tiny import Heard, TinyTask, quick_adam
+from tests_training_tiny import TinyTask, quick_adam
 from artgen.backend import TrainOptions
 from artgen.dataset import Dataset
 from artgen.training import Run, fit

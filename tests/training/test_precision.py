@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests_training_tiny import Heard, TinyTask
+from listening import Listen
+from tests_training_tiny import TinyTask
 
 from artgen.backend import TrainOptions
 from artgen.media.prepare_image import Prepare, prepare
@@ -80,7 +81,7 @@ class BrokenInHalf(TinyTask):
 
 def test_a_training_says_which_format_it_leaves_out_and_goes_on(pictures: Path, tmp_path: Path) -> None:
     dataset = prepare([pictures], tmp_path / "data", Prepare(resolution=32, workers=1))
-    heard = Heard()
+    heard = Listen()
     options = TrainOptions(steps=2, batch_size=4, previews=0, best_by="none")
     run = Run.create(tmp_path / "run", backend="image.tiny", options=options, dataset=dataset, resume=False)
     fit(BrokenInHalf(), dataset, run, heard)

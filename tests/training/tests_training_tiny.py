@@ -10,21 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from artgen.artwork import Image
-from artgen.backend import Silent
 from artgen.dataset import Dataset
 from artgen.nn.pixels import to_pixels, to_signal
 from artgen.training import Batch, Phase, Position, Task
 from artgen.training.adam import Adam
-
-
-class Heard(Silent):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.sentences: list[str] = []
-
-    def say(self, sentence: str) -> None:
-        self.sentences.append(sentence)
 
 
 def adam(parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
