@@ -56,16 +56,19 @@ class Lines:
     def finish(self) -> None:
         """Print a last line, if the piece was long enough to have had one."""
         if self._pieces:
-            piece = self._pieces.pop()
+            piece, now = self._pieces.pop(), self._clock()
             if piece.printed > piece.started:
-                self.say(piece.line(self._clock()))
+                self.say(piece.line(now))
+            if self._pieces:
+                self._pieces[-1].pace.wait(now - piece.started)
 
 
 class _Pace:
     """How much gets done in a second, of late: the mean of all promises too much where work becomes slower on its way."""
 
-    def __init__(self, now: float, done: float = 0.0) -> None:
-        self._marks = deque([(now, done)])
+    def __init__(self, now: float) -> None:
+        self.started = now
+        self._marks = deque([(now, 0.0)])
 
     def add(self, now: float, done: float) -> None:
         """``done`` is done at ``now``."""
@@ -79,6 +82,10 @@ class _Pace:
     def shift(self, before: float) -> None:
         """``before`` more was done, but not now."""
         self._marks = deque((now, done + before) for now, done in self._marks)
+
+    def wait(self, seconds: float) -> None:
+        """Another piece of work took these seconds."""
+        self._marks = deque((now + seconds, done) for now, done in self._marks)
 
     @property
     def passed(self) -> float:
@@ -188,7 +195,9 @@ class Bars:
         """Take the newest bar away, and give the terminal back with the last."""
         if self._tasks:
             self._bars.remove_task(self._tasks.pop())
-            self._paces.pop()
+            took = self._clock() - self._paces.pop().started
+            if self._paces:
+                self._paces[-1].wait(took)
         if not self._tasks:
             self.close()
 

@@ -147,7 +147,10 @@ def test_lines_come_seldom_and_tell_rate_and_rest() -> None:
     lines.advance()
     lines.finish()
     clock.now += 10
-    lines.advance(1_000_000.5)
+    lines.advance(1_000_000)
+    lines.start("inner")
+    clock.now += 1000  # which are not the outer's
+    lines.finish()
     lines.finish()
     lines.advance()
     assert stream.getvalue().splitlines()[4:] == 2 * ["outer: 2,000,000 of 3,000,000 bytes, 200,000 a second, 5 s left"]
