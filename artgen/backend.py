@@ -72,8 +72,11 @@ class Progress(Protocol):
     def start(self, description: str, total: float | None = None, unit: str = "") -> None:
         """Begin one piece of work of ``total`` units."""
 
-    def expect(self, total: float, before: float = 0.0) -> None:
-        """The piece begun last is of ``total`` units after all; ``before`` more were done at another time, at no rate of today."""
+    def expect(self, total: float, before: float = 0.0, seconds: float | None = None) -> None:
+        """The piece begun last is of ``total`` units after all, and takes ``seconds`` more where that is known.
+
+        ``before`` units were done at another time: they count, but for no rate of today.
+        """
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         """``amount`` units more are done."""
@@ -94,7 +97,7 @@ class Silent:
     def start(self, description: str, total: float | None = None, unit: str = "") -> None:
         """Nothing."""
 
-    def expect(self, total: float, before: float = 0.0) -> None:
+    def expect(self, total: float, before: float = 0.0, seconds: float | None = None) -> None:
         """Nothing."""
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:

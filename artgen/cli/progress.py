@@ -29,19 +29,17 @@ class Lines:
         now = self._clock()
         self._pieces.append(_Piece(description, total, unit, now, now, _Pace(now)))
 
-    def expect(self, total: float, before: float = 0.0) -> None:
+    def expect(self, total: float, before: float = 0.0, seconds: float | None = None) -> None:
         """Another total for the newest piece; what was done ``before`` counts, but for no rate."""
         if self._pieces:
-            self._pieces[-1].expect(total, before)
+            self._pieces[-1].expect(total, before, seconds, self._clock())
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         """Count; a line is printed when the last one is old enough."""
         if not self._pieces:
             return
         piece, now = self._pieces[-1], self._clock()
-        piece.done += amount
-        piece.pace.add(now, piece.done)
-        piece.note = note or piece.note
+        piece.advance(amount, note, now)
         if now - piece.printed >= _SECONDS_BETWEEN_LINES:
             piece.printed = now
             self.say(piece.line(now))
@@ -110,22 +108,33 @@ class _Piece:
     pace: _Pace
     done: float = 0.0
     note: str = ""
+    ends: float | None = None
 
-    def expect(self, total: float, before: float) -> None:
+    def expect(self, total: float, before: float, seconds: float | None, now: float) -> None:
         self.total = total
         self.done += before
         self.pace.shift(before)
+        self.ends = None if seconds is None else now + seconds
+
+    def advance(self, amount: float, note: str, now: float) -> None:
+        self.done += amount
+        self.note = note or self.note
+        self.pace.add(now, self.done)
+
+    def times(self, now: float) -> list[str]:
+        """What gets done in a second and how long the rest will take, as far as they are known."""
+        rate = self.pace.rate
+        left = None if self.ends is None else max(0.0, self.ends - now)
+        if left is None and rate > 0 and self.total and self.total > self.done:
+            left = (self.total - self.done) / rate
+        told = [f"{digits(rate)} a second"] if rate > 0 else []
+        return told if left is None else [*told, f"{duration(left)} left"]
 
     def line(self, now: float) -> str:
         of = f" of {digits(self.total)}" if self.total else ""
-        parts = [f"{self.description}: {digits(self.done)}{of}{' ' + self.unit if self.unit else ''}"]
+        counted = f"{self.description}: {digits(self.done)}{of}{' ' + self.unit if self.unit else ''}"
         self.pace.add(now, self.done)
-        rate = self.pace.rate
-        if rate > 0:
-            parts.append(f"{digits(rate)} a second")
-            if self.total and self.total > self.done:
-                parts.append(f"{duration((self.total - self.done) / rate)} left")
-        return ", ".join([*parts, *([self.note] if self.note else [])])
+        return ", ".join([counted, *self.times(now), *([self.note] if self.note else [])])
 
 
 class Bars:
@@ -134,52 +143,46 @@ class Bars:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._bars: Any = None  # rich is imported with the first bar: many commands need none
-        self._tasks: list[Any] = []
-        self._paces: list[_Pace] = []
+        self._shown: list[tuple[Any, _Piece]] = []
         self._hidden = False
 
     def start(self, description: str, total: float | None = None, unit: str = "") -> None:
         """Show a bar; one begun before another is finished stands above it."""
         from rich.console import Console
         from rich.markup import escape
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         if self._bars is None:
             self._bars = Progress(
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
-                TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
+                TimeElapsedColumn(), TextColumn("{task.fields[times]}"), TextColumn("{task.fields[note]}"),
                 console=Console(stderr=True), transient=True,
             )  # fmt: skip
             self._bars.start()
-        self._tasks.append(self._bars.add_task(escape(description), total=total, unit=escape(unit), note="", rate=""))
-        self._paces.append(_Pace(self._clock()))
+        now = self._clock()
+        bar = self._bars.add_task(escape(description), total=total, unit=escape(unit), note="", times="")
+        self._shown.append((bar, _Piece(description, total, unit, now, now, _Pace(now))))
 
-    def expect(self, total: float, before: float = 0.0) -> None:
+    def expect(self, total: float, before: float = 0.0, seconds: float | None = None) -> None:
         """Another total for the newest bar; what was done ``before`` counts, but for no rate."""
-        if self._tasks:
-            newest = self._tasks[-1]
-            if before:  # a bar that starts again remembers no speed
-                done = self._bars.tasks[self._bars.task_ids.index(newest)].completed
-                self._bars.reset(newest, completed=done + before)
-            self._bars.update(newest, total=total)
-            self._paces[-1].shift(before)
+        if self._shown:
+            bar, piece = self._shown[-1]
+            piece.expect(total, before, seconds, self._clock())
+            self._bars.update(bar, total=total, completed=piece.done)
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         """Move the newest bar."""
         if self._hidden:
             self._bars.start()
             self._hidden = False
-        if self._tasks:
+        if self._shown:
             from rich.markup import escape
 
-            more = {"note": escape(note)} if note else {}
-            self._bars.update(self._tasks[-1], advance=amount, **more)
-            task = self._bars.tasks[self._bars.task_ids.index(self._tasks[-1])]
-            pace = self._paces[-1]
-            pace.add(self._clock(), task.completed)
-            if pace.passed > 0.5:  # before that it says more about the start than about the work
-                self._bars.update(self._tasks[-1], rate=f"{digits(pace.rate)} a second,")
+            (bar, piece), now = self._shown[-1], self._clock()
+            piece.advance(amount, note, now)
+            # A rate of the first moments says more about the start than about the work.
+            times = ", ".join(piece.times(now)) if piece.pace.passed > 0.5 else ""
+            self._bars.update(bar, completed=piece.done, note=escape(piece.note), times=times)
 
     def partial(self, artwork: Artwork) -> None:
         """Nothing: a terminal shows no pictures."""
@@ -193,12 +196,12 @@ class Bars:
 
     def finish(self) -> None:
         """Take the newest bar away, and give the terminal back with the last."""
-        if self._tasks:
-            self._bars.remove_task(self._tasks.pop())
-            took = self._clock() - self._paces.pop().started
-            if self._paces:
-                self._paces[-1].wait(took)
-        if not self._tasks:
+        if self._shown:
+            bar, piece = self._shown.pop()
+            self._bars.remove_task(bar)
+            if self._shown:
+                self._shown[-1][1].pace.wait(self._clock() - piece.started)
+        if not self._shown:
             self.close()
 
     def hide(self) -> None:
@@ -211,7 +214,7 @@ class Bars:
         """Give the terminal back, also after an error in the middle of a piece."""
         if self._bars is not None:
             self._bars.stop()
-        self._bars, self._tasks, self._paces, self._hidden = None, [], [], False
+        self._bars, self._shown, self._hidden = None, [], False
 
 
 def digits(number: float) -> str:

@@ -42,7 +42,7 @@ class Stream:
     def start(self, description: str, total: float | None = None, unit: str = "") -> None:
         """Nothing: a bar would run into the text."""
 
-    def expect(self, total: float, before: float = 0.0) -> None:
+    def expect(self, total: float, before: float = 0.0, seconds: float | None = None) -> None:
         """Nothing."""
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:

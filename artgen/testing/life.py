@@ -50,7 +50,7 @@ class Recording:
         if total is not None and not total >= 0:
             self.faults.append(f"start({description!r}) was called with a total of {total}")
 
-    def expect(self, total: float, before: float = 0.0) -> None:
+    def expect(self, total: float, before: float = 0.0, seconds: float | None = None) -> None:
         """Only within a piece of work."""
         if not self.open:
             self.faults.append("expect() was called outside start() and finish()")

@@ -146,7 +146,7 @@ class Stage:
         self.started, self.saved = time.monotonic() - clock.seconds, time.monotonic()
         self.replanned = self._twentieth()
         self.progress.start(f"training {self.task.name}" if self._staged else "training", clock.total, "items")
-        self.progress.expect(clock.total, before=clock.step * self.size)
+        self.progress.expect(clock.total, clock.step * self.size, self._left())
         done, batches = False, _batches(self._load, clock.step)
         try:
             while True:
@@ -223,7 +223,7 @@ class Stage:
         late = limit is not None and clock.seconds >= limit
         total, over, save, stop = self.processes.from_first([clock.total, late, wanted, self.stop.is_set()])
         if int(total) != clock.total:
-            self.progress.expect(int(total))
+            self.progress.expect(int(total), seconds=self._left())
         clock.total, self.save_now = int(total), bool(save)
         if stop:
             self._save()
@@ -238,6 +238,18 @@ class Stage:
         minutes = minutes_allowed(self.options)
         return None if minutes is None else minutes * 60 * self.share / self.whole
 
+    def _left(self) -> float | None:
+        """The seconds until time ends this stage, or None where steps or items end it."""
+        limit = self._limit()
+        if limit is None or (self._counted and self.clock.total >= self._planned(self.options.replace(minutes=None))):
+            return None
+        return max(0.0, limit - self.clock.seconds)
+
+    @property
+    def _counted(self) -> bool:
+        """Whether steps or items are a budget."""
+        return self.options.steps is not None or self.options.items is not None
+
     def _twentieth(self) -> int:
         limit = self._limit()
         return 0 if limit is None else int((self.clock.seconds - self.clock.began) / (limit - self.clock.began) * 20)
@@ -248,9 +260,7 @@ class Stage:
         measured = clock.seconds - (clock.warm or clock.began)
         clock.pace = max(1e-6, measured / (clock.step - (WARM if clock.step > WARM else 1)))
         total = (clock.step + round(max(0.0, limit - clock.seconds) / clock.pace)) * self.size
-        if self.options.steps is None and self.options.items is None:
-            return total
-        return min(total, self._planned(self.options.replace(minutes=None)))
+        return min(total, self._planned(self.options.replace(minutes=None))) if self._counted else total
 
     def _planned(self, options: TrainOptions | None = None) -> int:
         """The items of the budget that fall to this stage, in whole steps."""

@@ -320,15 +320,19 @@ def test_bars_show_rate_and_remaining_time() -> None:
     bars.start("counting", 10, "items")
     try:
         columns = [type(column).__name__ for column in bars._bars.columns]
-        assert "TimeRemainingColumn" in columns
+        assert "TimeElapsedColumn" in columns
         task = bars._bars.tasks[0]
         now[0] += 2
         bars.advance(4)
-        assert task.fields["rate"] == "2 a second,"
+        assert task.fields["times"] == "2 a second, 3 s left"
         bars.expect(20, before=6)
         now[0] += 2
         bars.advance(2)
-        assert (task.completed, task.total, task.fields["rate"]) == (12, 20, "1.5 a second,")
+        assert (task.completed, task.total, task.fields["times"]) == (12, 20, "1.5 a second, 5 s left")
+        bars.expect(30, seconds=100)
+        now[0] += 1
+        bars.advance(1)
+        assert task.fields["times"] == "1.4 a second, 2 min left"
     finally:
         bars.finish()
 

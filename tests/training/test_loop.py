@@ -369,3 +369,29 @@ def test_kill_at_any_moment_then_resume_equals_uninterrupted(tmp_path: Path, dat
 
 def _saved(folder: Path) -> int:
     return max((int(place.name) for place in (folder / "state").glob("[0-9]*")), default=-1)
+
+
+class Told(Listen):
+    """Keeps what is said of the plan."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plans: list[tuple[float, float, float | None]] = []
+
+    def expect(self, total: float, before: float = 0.0, seconds: float | None = None) -> None:
+        self.plans.append((total, before, seconds))
+
+
+def test_the_progress_is_told_the_plan_and_what_was_done_before(dataset: Dataset, tmp_path: Path) -> None:
+    first, second, third = Told(), Told(), Told()
+    run(tmp_path / "run", dataset, heard=first, steps=4)
+    run(tmp_path / "run", dataset, heard=second, steps=6, resume=True)
+    run(tmp_path / "timed", dataset, heard=third, minutes=0.02)
+    assert first.plans == [(24, 0, None)]
+    assert second.plans == [(36, 24, None)]
+    assert all(seconds is not None and 0 <= seconds <= 1.2 for _, _, seconds in third.plans)
+    assert [seconds for _, _, seconds in third.plans] == sorted((seconds for _, _, seconds in third.plans), reverse=True)
+    # Steps that are over long before the time is end the run, not the time.
+    both = Told()
+    run(tmp_path / "both", dataset, heard=both, minutes=60, steps=3)
+    assert both.plans[0] == (18, 0, None)
