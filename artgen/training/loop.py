@@ -13,18 +13,18 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from artgen.backend import SILENT, Progress, TrainOptions
+from artgen.backend import SILENT, Progress
 from artgen.dataset import Dataset
 from artgen.errors import Interrupted, TrainingError
 from artgen.model import Model
-from artgen.training.budget import Goal, duration, minutes_allowed, parse_goal, planned_items
+from artgen.training.budget import Goal, duration, parse_goal
 from artgen.training.order import batch_indices
 from artgen.training.outcome import adopt, best_metric, finish_stage, save_trained
+from artgen.training.plan import Clock, Plan
 from artgen.training.precision import Choice, NotFiniteError, calibrate, candidates, repeatable
 from artgen.training.processes import Processes
 from artgen.training.record import Record, time_lapse
@@ -35,25 +35,6 @@ from artgen.training.task import Position, Task
 
 LOG_LINES = 400
 """About how many records of losses a run leaves in metrics.jsonl."""
-
-WARM = 8
-"""Steps whose time says nothing about the speed: kernels are loaded, caches are empty."""
-
-
-@dataclass
-class Clock:
-    """Where a run stands; everything here goes into the state."""
-
-    stage: int = 0
-    step: int = 0
-    total: int = 0
-    seconds: float = 0.0
-    began: float = 0.0
-    warm: float = 0.0
-    pace: float = 0.0
-    shown: int = -1
-    best: float | None = None
-    stale: int = 0
 
 
 def fit(tasks: Task | Sequence[Task], dataset: Dataset, run: Run, progress: Progress = SILENT) -> Model:
@@ -80,8 +61,9 @@ def fit(tasks: Task | Sequence[Task], dataset: Dataset, run: Run, progress: Prog
             if number > clock.stage:
                 clock, found = Clock(stage=number, seconds=clock.seconds, began=clock.seconds), None
             last = number == len(stages) - 1
-            stage = Stage(stages[: number + 1], dataset, run, processes, clock, stop, progress)
-            stage.whole, stage.share = sum(task.share for task in stages), sum(task.share for task in stages[: number + 1])
+            shares = [each.share for each in stages]
+            plan = Plan(run.options, clock, task.share, sum(shares[: number + 1]), sum(shares))
+            stage = Stage(stages[: number + 1], dataset, run, processes, plan, stop, progress)
             stage.final = last
             stage.metric = metric if last else goal.metric if goal and number == aimed else ""
             stage.goal = goal if number == aimed else None
@@ -94,28 +76,23 @@ def fit(tasks: Task | Sequence[Task], dataset: Dataset, run: Run, progress: Prog
 
 
 class Stage:
-    """The last of ``tasks`` on its way through the budget; the ones before it are finished.
-
-    ``share`` of ``whole`` is the part of the budget that is used up when this stage ends.
-    """
+    """The last of ``tasks`` on its way through the budget; the ones before it are finished."""
 
     goal: Goal | None = None
     metric: str = ""
-    share: float = 1.0
-    whole: float = 1.0
     final: bool = True
 
     def __init__(
-        self, tasks: Sequence[Task], dataset: Dataset, run: Run, processes: Processes, clock: Clock, stop: threading.Event,
+        self, tasks: Sequence[Task], dataset: Dataset, run: Run, processes: Processes, plan: Plan, stop: threading.Event,
         progress: Progress,
     ) -> None:  # fmt: skip
         self.tasks, self.task, self.dataset, self.run, self.processes = tasks, tasks[-1], dataset, run, processes
-        self.clock, self.stop, self.progress = clock, stop, progress
+        self.plan, self.clock, self.stop, self.progress = plan, plan.clock, stop, progress
         self.options = run.options
         self.size = run.options.batch_size
         self.sums: dict[str, Tensor] = {}
         self.summed = 0
-        self.save_now = clock.step == 0  # a state before the first step is what a loss that is not finite goes back to
+        self.save_now = plan.clock.step == 0  # a state before the first step is what a loss that is not finite goes back to
 
     def prepare(self, found: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
         """Choose the number format and the plan, or take both from the saved state."""
@@ -126,11 +103,11 @@ class Stage:
             self.stepper.restore(tensors, values)
             self._say_differences(values["capability"])
             if self._budget() != values["budget"]:
-                self.clock.total = self._planned()
+                self.clock.total = self.plan.items()
         else:
             choice = self._calibrate()
             self.stepper = self._stepper(self.task, choice)
-            self.clock.total = self._planned()
+            self.clock.total = self.plan.items()
         self.choice = choice
         steps = self.clock.total // self.size
         left = max(0, steps - self.clock.step) * self.clock.pace
@@ -144,9 +121,9 @@ class Stage:
         name, before = "" if self.final else self.task.name, [task.name for task in self.tasks[:-1]]
         self.record = Record(self.run.folder, clock.step, name, before) if self.processes.first else None
         self.started, self.saved = time.monotonic() - clock.seconds, time.monotonic()
-        self.replanned = self._twentieth()
+        self.plan.begin()
         self.progress.start(f"training {self.task.name}" if self._staged else "training", clock.total, "items")
-        self.progress.expect(clock.total, clock.step * self.size, self._left())
+        self.progress.expect(clock.total, clock.step * self.size, self.plan.left)
         done, batches = False, _batches(self._load, clock.step)
         try:
             while True:
@@ -209,22 +186,15 @@ class Stage:
 
     def _controls(self) -> bool:
         """Agree on time, saving and signals with the other processes; True when the time is over."""
-        clock, limit = self.clock, self._limit()
+        clock, before = self.clock, self.clock.total
         clock.seconds = time.monotonic() - self.started
         every = self.options.save_steps
         wanted = time.monotonic() - self.saved >= self.options.save_every * 60 or bool(every and clock.step % every == 0)
-        # The plan follows the measured speed, so that schedules end when the time does: often while little is known of it.
-        doubled = clock.step & (clock.step - 1) == 0
-        if limit is not None and clock.step > 1 and (doubled or self._twentieth() > self.replanned):
-            self.replanned = self._twentieth()
-            clock.total = self._total_in(limit)
-        if clock.step in (1, WARM):
-            clock.warm = clock.seconds
-        late = limit is not None and clock.seconds >= limit
-        total, over, save, stop = self.processes.from_first([clock.total, late, wanted, self.stop.is_set()])
-        if int(total) != clock.total:
-            self.progress.expect(int(total), seconds=self._left())
+        self.plan.follow()
+        total, over, save, stop = self.processes.from_first([clock.total, self.plan.late, wanted, self.stop.is_set()])
         clock.total, self.save_now = int(total), bool(save)
+        if clock.total != before:
+            self.progress.expect(clock.total, seconds=self.plan.left)
         if stop:
             self._save()
             raise Interrupted(
@@ -232,40 +202,6 @@ class Stage:
                 f"artgen {self.run.backend.partition('.')[0]} train --output {self.run.folder} --resume"
             )
         return bool(over)
-
-    def _limit(self) -> float | None:
-        """The second of the run at which this stage has to end, or None when time is no budget."""
-        minutes = minutes_allowed(self.options)
-        return None if minutes is None else minutes * 60 * self.share / self.whole
-
-    def _left(self) -> float | None:
-        """The seconds until time ends this stage, or None where steps or items end it."""
-        limit = self._limit()
-        if limit is None or (self._counted and self.clock.total >= self._planned(self.options.replace(minutes=None))):
-            return None
-        return max(0.0, limit - self.clock.seconds)
-
-    @property
-    def _counted(self) -> bool:
-        """Whether steps or items are a budget."""
-        return self.options.steps is not None or self.options.items is not None
-
-    def _twentieth(self) -> int:
-        limit = self._limit()
-        return 0 if limit is None else int((self.clock.seconds - self.clock.began) / (limit - self.clock.began) * 20)
-
-    def _total_in(self, limit: float) -> int:
-        """The items that can be seen until second ``limit`` at the speed so far, within the other limits of the budget."""
-        clock = self.clock
-        measured = clock.seconds - (clock.warm or clock.began)
-        clock.pace = max(1e-6, measured / (clock.step - (WARM if clock.step > WARM else 1)))
-        total = (clock.step + round(max(0.0, limit - clock.seconds) / clock.pace)) * self.size
-        return min(total, self._planned(self.options.replace(minutes=None))) if self._counted else total
-
-    def _planned(self, options: TrainOptions | None = None) -> int:
-        """The items of the budget that fall to this stage, in whole steps."""
-        items = planned_items(options or self.options, self.clock.pace) * self.task.share / self.whole
-        return max(1, round(items / self.size)) * self.size
 
     def _preview_due(self, last: bool) -> bool:
         if self.options.previews == 0 and not self.goal:
