@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SWITCH = "ARTGEN_HISTORY"
 _VERSION = 1
-_PATIENCE = 1.0
+_PATIENCE = 5.0
 """Seconds to wait for another process that writes; after that the work is not remembered."""
 
 _TABLES = """
@@ -299,6 +299,8 @@ def _select(where: str, values: Sequence[Any]) -> list[Entry]:
         return []
     columns = "id, made, path, modality, verb, backend, model, prompt, recipe"
     with _sentences(), _opened(write=False) as base:
+        if base.execute("PRAGMA user_version").fetchone() == (0,):
+            return []  # another process is making it at this moment
         rows = base.execute(f"SELECT {columns} FROM works WHERE {where}", values).fetchall()
     named = (dict(zip(columns.split(", "), row, strict=True)) for row in rows)
     return [Entry(**{**row, "recipe": recipe}) for row in named if (recipe := _recipe(row["recipe"])) is not None]
@@ -321,6 +323,8 @@ def _opened(*, write: bool) -> Iterator[sqlite3.Connection]:
     path = place()
     if write:
         path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.touch(mode=0o600, exist_ok=False)  # prompts and names of files are the user's own
     base = sqlite3.connect(path, timeout=_PATIENCE)
     try:
         base.execute("PRAGMA foreign_keys = ON")
@@ -330,7 +334,7 @@ def _opened(*, write: bool) -> Iterator[sqlite3.Connection]:
         if write:
             base.execute("PRAGMA synchronous = NORMAL")
             if version == 0:
-                _create(base, path)
+                _create(base)
         with base:
             if write:
                 base.execute("BEGIN IMMEDIATE")
@@ -339,15 +343,19 @@ def _opened(*, write: bool) -> Iterator[sqlite3.Connection]:
         base.close()
 
 
-def _create(base: sqlite3.Connection, path: Path) -> None:
-    base.execute("PRAGMA journal_mode = WAL")  # readers and writers do not wait for one another, and a commit waits for no disk
+def _create(base: sqlite3.Connection) -> None:
+    import sqlite3
+
+    # Readers and writers do not wait for one another then, and a commit waits for no disk. Of two processes that switch at once
+    # SQLite refuses one without any patience; the other switches for both.
+    with contextlib.suppress(sqlite3.OperationalError):
+        base.execute("PRAGMA journal_mode = WAL")
     base.execute("BEGIN IMMEDIATE")
     if base.execute("PRAGMA user_version").fetchone() == (0,):  # another process may have been faster
         for statement in _TABLES.split(";"):
             base.execute(statement)
         base.execute(f"PRAGMA user_version = {_VERSION}")
     base.commit()
-    path.chmod(0o600)  # prompts and names of files are the user's own
 
 
 @contextlib.contextmanager

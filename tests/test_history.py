@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import logging
-import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -190,18 +191,40 @@ def test_a_damaged_history_is_told_to_a_reader(base: Path, run: Any) -> None:
 
 def test_several_processes_write_at_once(tmp_path: Path, base: Path) -> None:
     code = (
-        "from artgen import history\nfrom artgen.recipe import Recipe\nimport sys\n"
+        "from artgen import history\nfrom artgen.recipe import Recipe\nimport sqlite3, sys\n"
+        "print('ready', flush=True)\nsys.stdin.read()\n"  # so that all of them find no history and make one
         "for seed in range(25):\n"
         "    work = Recipe(artgen='1', verb='generate', backend='image.noise', seeds=(seed,))\n"
         "    history.record(work, f'{sys.argv[1]}-{seed}.png')\n"
     )
-    started = [
-        subprocess.Popen([sys.executable, "-c", code, str(number)], cwd=tmp_path, env=dict(os.environ)) for number in range(4)
-    ]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with contextlib.ExitStack() as stack:
+        started = [
+            stack.enter_context(subprocess.Popen([sys.executable, "-c", code, str(number)], cwd=tmp_path, **pipes))
+            for number in range(4)
+        ]
+        assert [process.stdout.readline() for process in started if process.stdout] == ["ready\n"] * 4
+        for process in started:
+            if process.stdin:
+                process.stdin.close()
+        assert [process.stderr.read() for process in started if process.stderr] == [""] * 4
     assert [process.wait() for process in started] == [0, 0, 0, 0]
     assert len(history.search()) == 100
     assert len(history.search(seed=3)) == 4
     assert history.verify() == 100
+
+
+def test_a_history_that_another_process_is_making(base: Path) -> None:
+    base.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(base, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # as where another process switches to WAL: to switch, SQLite does not wait for it
+        assert history.search() == []
+        writer = threading.Thread(target=history.record, args=(recipe(), "a.png"))
+        writer.start()
+        writer.join(0.3)
+        other.rollback()
+        writer.join()
+    assert numbers() == [1]
 
 
 def test_works_are_forgotten_for_good(base: Path) -> None:
