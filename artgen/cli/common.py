@@ -128,7 +128,9 @@ class Plugins(Everywhere, frozen=True):
 class PluginNew(Everywhere, frozen=True):
     """Flags of ``plugin new``."""
 
-    modality: Annotated[str, Meta(description="What the backend makes: image or text.")] = "image"
+    modality: Annotated[
+        str, Meta(description="What the backend makes: image, audio, text or video; with --kind wrap, image or text.")
+    ] = "image"
     kind: Annotated[
         Literal["train", "wrap"],
         Meta(description="train learns from the user's own works; wrap uses a model or algorithm that is there."),

@@ -30,13 +30,17 @@ _COMMON = {
 }
 _SUMMARIES = {
     ("image", "train"): "Soft pictures like yours, learned in a minute.",
+    ("audio", "train"): "Soft sounds like yours, of any length.",
     ("image", "wrap"): "Pictures from diffusion models of others.",
     ("text", "train"): "Text like yours, letter by letter.",
+    ("video", "train"): "Soft clips like yours, of any length.",
     ("text", "wrap"): "Text from language models of others.",
 }
 _TINY = {
     "image": '{"train": {"latent": 2, "width": 4}}',
     "text": '{"train": {"width": 8, "context": 8}, "generate": {"length": 5}}',
+    "audio": '{"train": {"latent": 2, "width": 4}, "generate": {"seconds": 0.5}}',
+    "video": '{"train": {"latent": 2, "memory": 4, "width": 4}}',
 }
 
 
@@ -59,12 +63,14 @@ def write_package(name: str, *, modality: str = "image", kind: str = "train", ou
     """
     short = name.removeprefix("artgen-")
     _check_name(short, modality)
-    if (modality, kind) not in _SUMMARIES:
-        have = ", ".join(dict.fromkeys(known for known, _ in _SUMMARIES))
-        kinds = f"--kind takes {' or '.join(KINDS)}, not {kind}" if kind not in KINDS else ""
+    if kind not in KINDS:
+        raise UsageError(f"--kind takes {' or '.join(KINDS)}, not {kind}")
+    have = [known for known, of in _SUMMARIES if of == kind]
+    if modality not in have:
+        only = "; --kind train has more" if any(modality == known for known, _ in _SUMMARIES) else ""
         raise UsageError(
-            kinds
-            or f"--modality takes {have}, not {modality}: for other works start from one of these and read the page on modalities"
+            f"--modality takes {', '.join(have)} with --kind {kind}, not {modality}{only}: "
+            "for other works start from one of these and read the page on modalities"
         )
     folder = Path(output) if output else Path(f"artgen-{short}")
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):

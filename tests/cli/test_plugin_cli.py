@@ -14,8 +14,12 @@ import noise_plugin
 import pytest
 from noise_fixtures import model, place  # noqa: F401 - fixtures
 
+from artgen.artwork import open_artwork
 from artgen.cli import main
 from artgen.plugins.scaffold import TEMPLATES, render, write_package
+from artgen.testing import samples
+
+SCAFFOLDS = [("image", "train"), ("image", "wrap"), ("audio", "train"), ("text", "train"), ("text", "wrap"), ("video", "train")]
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -91,7 +95,7 @@ def test_plugins_that_are_held_back(said: Any, monkeypatch: pytest.MonkeyPatch) 
     assert listed(said)["artgen-noise"]["state"] == "installed"
 
 
-@pytest.mark.parametrize(("modality", "kind"), [("image", "train"), ("image", "wrap"), ("text", "train"), ("text", "wrap")])
+@pytest.mark.parametrize(("modality", "kind"), SCAFFOLDS)
 def test_new_writes_a_whole_package(said: Any, modality: str, kind: str) -> None:
     told = json.loads(said("plugin", "new", "soft-clouds", "--modality", modality, "--kind", kind, "--json"))
     assert (told["package"], told["backend"]) == ("artgen-soft-clouds", f"{modality}.soft-clouds")
@@ -151,11 +155,46 @@ def test_the_new_package_trains_on_ten_pictures(
     assert "identical" in said("replay", first)
 
 
+@pytest.mark.parametrize(("modality", "name"), [("audio", "hush"), ("video", "dew")])
+def test_the_new_package_learns_from_sounds_and_from_clips(
+    said: Any,
+    place: Path,  # noqa: F811
+    modality: str,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    said("plugin", "new", name, "--modality", modality, "--output", tmp_path / "mine")
+    monkeypatch.syspath_prepend(tmp_path / "mine" / "src")
+    noise_plugin.install(place, {f"{modality}.{name}": f"artgen_{name}.backend:{name.capitalize()}"}, distribution=f"artgen-{name}")
+    (source,) = samples.sources(modality, tmp_path / "works") or []
+    small = ("--latent", "4", "--width", "16", *(("--resolution", "16") if modality == "video" else ()))
+    common = ("--backend", name, *small, "--batch-size", "6", "--precision", "fp32", "--steps", "60", "--previews", "1")
+    said(modality, "train", source, *common, "--workers", "1", "--output", "run")
+    lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    errors = [line["error/autoencoder"] for line in lines if "error/autoencoder" in line]
+    assert errors[-1] < errors[0] / 2  # it learns, not only runs
+    length, other = (("--seconds", "0.5"), ("--seconds", "0.7")) if modality == "audio" else (("--frames", "5"), ("--frames", "9"))
+    first = said(modality, "generate", "--model", "run", "--seed", "7", *length, "--output", "a/").strip().splitlines()[-1]
+    longer = said(modality, "generate", "--model", "run", "--seed", "7", *other, "--output", "b/").strip().splitlines()[-1]
+    measures = [open_artwork(path).numpy().shape[0] for path in (first, longer)]
+    assert measures == ([round(0.5 * 22050), round(0.7 * 22050)] if modality == "audio" else [5, 9])
+    assert "identical" in said("replay", first)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("modality", "kind"), SCAFFOLDS)
+def test_the_new_package_keeps_every_promise(said: Any, modality: str, kind: str) -> None:
+    said("plugin", "new", "promise", "--modality", modality, "--kind", kind)
+    ran = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd="artgen-promise", capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout[-3000:]
+
+
 def test_the_test_of_the_new_package_is_the_kit() -> None:
     values = {"Class": "Clouds", "module": "artgen_clouds", "tiny": ", options={}"}
     text = render("test.py", "image", "train", values)
     assert "test_contract = conformance(Clouds, options={})" in text
-    assert sorted(path.name for path in TEMPLATES.iterdir()) == ["common", "image-train", "image-wrap", "text-train", "text-wrap"]
+    assert {path.name for path in TEMPLATES.iterdir()} == {"common", *(f"{modality}-{kind}" for modality, kind in SCAFFOLDS)}
 
 
 @pytest.mark.parametrize(
@@ -170,8 +209,12 @@ def test_the_test_of_the_new_package_is_the_kit() -> None:
         (["new", "class"], "a plugin cannot be named 'class'"),
         (["new", "gan"], "there is a backend image.gan already; choose another name"),
         (
-            ["new", "clouds", "--kind", "train", "--modality", "audio"],
-            "--modality takes image, text, not audio: for other works start from",
+            ["new", "clouds", "--modality", "shape"],
+            "--modality takes image, audio, text, video with --kind train, not shape: for other works start from",
+        ),
+        (
+            ["new", "clouds", "--kind", "wrap", "--modality", "audio"],
+            "--modality takes image, text with --kind wrap, not audio; --kind train has more: for other works start from",
         ),
         (["new", "clouds", "--kind", "magic"], "--kind takes train or wrap, not magic"),
         (["check"], "give a name: artgen plugin check NAME"),
