@@ -64,7 +64,8 @@ def __getattr__(name: str) -> Any:  # the type of each name is declared above
     if name == "__version__":
         from importlib.metadata import version
 
-        return version("artgen")
+        globals()[name] = version("artgen")  # stands in every recipe, and reading it takes longer than all else of one
+        return globals()[name]
     if name not in _PLACES:
         raise AttributeError(f"module 'artgen' has no attribute {name!r}")
     from importlib import import_module

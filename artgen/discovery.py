@@ -26,6 +26,7 @@ _TICK = 2_000_000_000
 """Nanoseconds within which a folder may change twice without its time telling."""
 
 _listed: dict[str, tuple[int, tuple[str, ...]]] = {}
+_seen: set[tuple[str, tuple[str, ...]]] = set()  # modules that were there, and on which path: to look again takes a millisecond
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*\s*:\s*[A-Za-z_][\w.]*")
 
 
@@ -75,6 +76,7 @@ def forget() -> None:
     """Read everything anew at the next call: packages were installed or removed."""
     _all.cache_clear()
     _listed.clear()
+    _seen.clear()
 
 
 def normal(name: str) -> str:
@@ -211,7 +213,8 @@ def _there(module: str) -> bool:
     from importlib.machinery import PathFinder
     from importlib.util import find_spec
 
-    if module in sys.modules:
+    place = (module, tuple(sys.path))
+    if module in sys.modules or place in _seen:
         return True
     parts = module.split(".")
     try:
@@ -222,6 +225,8 @@ def _there(module: str) -> bool:
             spec = PathFinder.find_spec(".".join(parts[:depth]), list(spec.submodule_search_locations))
     except (ImportError, ValueError, AttributeError, OSError):  # a finder of another package, or a module that is half there
         return False
+    if spec is not None:
+        _seen.add(place)
     return spec is not None
 
 

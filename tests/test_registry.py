@@ -118,6 +118,13 @@ def test_a_plugin_adds_a_modality(place: Path) -> None:  # noqa: F811
     assert registry.default("palette").reason == ""
 
 
+def test_a_module_that_was_there_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    discovery.forget()
+    first = registry.entries()
+    monkeypatch.setattr("importlib.machinery.PathFinder.find_spec", lambda *given: pytest.fail("looked"))
+    assert registry.entries() == first
+
+
 def test_plugins_can_be_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARTGEN_PLUGINS", "")
     assert {entry.distribution for entry in registry.entries()} == {"artgen"}

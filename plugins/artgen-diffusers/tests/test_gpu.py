@@ -21,7 +21,7 @@ from artgen_diffusers.image import ImageDiffusers
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
 Pipelines = Callable[[str], Path]
-FORMATS = {"sd": torch.float16, "sdxl": torch.float16, "sd3": torch.bfloat16, "flux": torch.bfloat16, "ddpm": torch.bfloat16}
+FORMATS = {"sd": torch.float16, "sdxl": torch.float16, "sd3": torch.bfloat16, "flux": torch.bfloat16, "ddpm": torch.float16}
 
 
 def made(model: Any, device: str = "cuda", seed: int = 7, **options: Any) -> np.ndarray:

@@ -46,7 +46,7 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
 """The names of ``--scheduler``, with diffusers' class and what is set there."""
 
 _SPARE = 1.1  # what is needed beside the weights, at the least
-_UNETS = ("StableDiffusion", "LatentConsistency", "Kandinsky")  # made for fp16; what came later is made for bf16
+_UNETS = ("StableDiffusion", "LatentConsistency", "Kandinsky", "DDPM", "DDIM")  # made for fp16; what came later is made for bf16
 
 
 def loaded(model: Model, options: Loading, progress: Progress, purpose: str, convert: Callable[[Any], Any]) -> Any:
@@ -127,6 +127,8 @@ def told(name: str) -> Iterator[None]:
         raise UsageError(f"{name}: the memory of the GPU is not enough; {advice}") from None
     except (ValueError, TypeError, RuntimeError, KeyError, OSError, AttributeError, ImportError, AssertionError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        if "unsupported ScalarType BFloat16" in line:  # NumPy, in which the oldest pipelines end, has no bf16
+            raise UsageError(f"{name}: this pipeline cannot give its work out in bf16; give --dtype fp16 or fp32") from None
         raise UsageError(f"{name}: the pipeline says: {line}; --debug shows where") from error
 
 
@@ -263,6 +265,9 @@ def _switch(pipeline: Any, device: str, options: Loading) -> None:
     else:
         pipeline.to(device)
     if options.attention_slicing:
+        # diffusers would pass over it in silence.
+        if not any(hasattr(part, "set_attention_slice") for part in pipeline.components.values()):
+            raise OptionError(f"--attention-slicing: {kind} has no attention that can do so; leave it out")
         pipeline.enable_attention_slicing()
     for given, flag, method in (
         (options.vae_slicing, "--vae-slicing", "enable_slicing"), (options.vae_tiling, "--vae-tiling", "enable_tiling"),

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_FEW = 256  # ids among which the likeliest are looked for first
+
+
 class Filters(Protocol):
     """What may be chosen."""
 
@@ -33,7 +36,8 @@ def pick(logits: Tensor, draws: Sequence[float], filters: Filters) -> Tensor:
     import torch
 
     if filters.temperature == 0:
-        return logits.argmax(1)
+        # NumPy finds the same, the first of the greatest, in a tenth of torch's time on a CPU.
+        return torch.from_numpy(logits.numpy().argmax(1)) if logits.device.type == "cpu" else logits.argmax(1)
     heaps = weights(logits, filters).cumsum(1)
     drawn = torch.tensor(draws, dtype=heaps.dtype).to(heaps.device)[:, None]
     # A draw next to 1 may be rounded up to the whole heap.
@@ -51,12 +55,26 @@ def weights(logits: Tensor, filters: Filters) -> Tensor:
         scaled = scaled.masked_fill(scaled < least, -torch.inf)
     likely = (scaled - scaled.amax(1, keepdim=True)).exp()
     if filters.top_p < 1:
-        ranked, order = likely.sort(dim=1, descending=True, stable=True)
-        before = ranked.cumsum(1) - ranked
-        ranked = ranked.masked_fill(before >= filters.top_p * ranked.sum(1, keepdim=True), 0)
-        likely = torch.zeros_like(likely).scatter_(1, order, ranked)
+        likely = _likeliest(likely, filters.top_p)
     least_share = getattr(filters, "min_p", 0.0)
     return likely.masked_fill(likely < least_share, 0) if least_share > 0 else likely
+
+
+def _likeliest(likely: Tensor, share: float) -> Tensor:
+    """``likely`` [N, V] with nothing but the likeliest ids that together have ``share`` of it; of equal ones the first."""
+    import torch
+
+    needed = share * likely.sum(1, keepdim=True)
+    # Sorting a hundred thousand ids takes longer than many a network; mostly a few of them hold the share.
+    ranked, order = likely.topk(min(_FEW, likely.shape[1]), dim=1)
+    before = ranked.cumsum(1) - ranked
+    last = torch.where(before < needed, ranked, torch.inf).amin(1, keepdim=True)
+    kept = likely >= last
+    more = likely.shape[1] > _FEW and bool((before[:, -1] < needed[:, 0]).any())
+    if more or bool((kept.sum(1) != (before < needed).sum(1)).any()):  # or equal ones stand on both sides of the end
+        ranked, order = likely.sort(dim=1, descending=True, stable=True)
+        kept = torch.zeros_like(kept).scatter_(1, order, ranked.cumsum(1) - ranked < needed)
+    return likely.masked_fill(~kept, 0)
 
 
 def penalise(row: Tensor, ids: Sequence[int], penalty: float) -> None:

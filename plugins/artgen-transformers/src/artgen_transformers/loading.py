@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -25,6 +28,9 @@ Offload = Literal["none", "auto", "disk"]
 Quantise = Literal["none", "int8", "int4"]
 
 _ROOM = 1.1  # memory beside the weights themselves
+_CHATTY = ("bitsandbytes.autograd._functions", "bitsandbytes.backends.cpu.ops")
+"""Loggers that warn with every token and every layer that numbers are turned into 16 bits, which is what was asked for, and of a
+kernel that would be fetched from elsewhere."""
 
 
 class Loading(Options, frozen=True, kw_only=True):
@@ -67,22 +73,27 @@ def opened(model: Model, options: Loading, progress: Progress, load: Callable[[P
 def _load(model: Model, options: Loading, load: Callable[[Path, dict[str, Any]], Network]) -> Network:
     import torch
 
+    for name in _CHATTY:
+        logging.getLogger(name).addFilter(_grave)  # the same one twice is one
     _check_memory(model, options)
     arguments = {**_format(options, model.device), "local_files_only": True, "use_safetensors": True}
-    with contextlib.ExitStack() as stack:
-        if options.offload != "none":
-            arguments["device_map"] = "auto"
-        if options.offload == "disk":
-            folder = tempfile.TemporaryDirectory(prefix="artgen-offload-")  # goes with the network that reads from it
-            model.cache["offload folder"] = folder
-            arguments["offload_folder"] = folder.name
-        stack.enter_context(told(model.place or str(model.folder)))
+    if options.offload != "none":
+        arguments["device_map"] = "auto"
+    folder = tempfile.mkdtemp(prefix="artgen-offload-") if options.offload == "disk" else ""
+    if folder:
+        arguments["offload_folder"] = folder
+    try:
         # Weights are drawn before those of the file replace them, which must not move the caller's random numbers.
-        stack.enter_context(torch.random.fork_rng(devices=[]))
-        network = load(model.folder, arguments)
-        network.eval().requires_grad_(False)
-        if "device_map" not in arguments:
-            network.to(model.device)
+        with told(model.place or str(model.folder)), torch.random.fork_rng(devices=[]):
+            network = load(model.folder, arguments)
+            network.eval().requires_grad_(False)
+            if "device_map" not in arguments:
+                network.to(model.device)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if folder:  # which goes with the network that reads from it
+        weakref.finalize(network, shutil.rmtree, folder, ignore_errors=True)
     return network
 
 
@@ -95,6 +106,14 @@ def _format(options: Loading, device: str) -> dict[str, Any]:
     if options.quantise != "none":
         arguments |= {"quantization_config": quantisation(options.quantise, arguments["dtype"]), "device_map": {"": device}}
     return arguments
+
+
+def device_of(part: Any) -> torch.device:
+    """Where ``part`` of a network with a ``weight`` computes; its weight may wait on a disk, and then is nowhere."""
+    import torch
+
+    found: torch.device = part.weight.device
+    return torch.device(part._hf_hook.execution_device) if found.type == "meta" else found
 
 
 def quantisation(kind: Quantise, dtype: torch.dtype | str) -> Any:
@@ -116,6 +135,11 @@ def quantisation(kind: Quantise, dtype: torch.dtype | str) -> Any:
         return BitsAndBytesConfig(load_in_8bit=True)
     compute = dtype if isinstance(dtype, torch.dtype) else torch.bfloat16
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)
+
+
+def _grave(record: logging.LogRecord) -> bool:
+    """Whether a remark is more than a warning."""
+    return record.levelno > logging.WARNING
 
 
 def _check_memory(model: Model, options: Loading) -> None:
@@ -159,10 +183,13 @@ def quiet() -> Iterator[None]:
     import warnings
 
     from tqdm.std import tqdm
-    from transformers.utils import logging
+    from transformers.utils import logging as theirs
 
-    settings: Any = logging  # its functions have no annotations
+    settings: Any = theirs  # its functions have no annotations
     before, shown, watched = settings.get_verbosity(), settings.is_progress_bar_enabled(), tqdm.monitor_interval
+    spread = logging.getLogger("accelerate")  # says of a model that is spread over a disk that it is
+    propagated, spread.propagate = spread.propagate, False
+    spread.addHandler(nowhere := logging.NullHandler())
     settings.set_verbosity(50)
     settings.disable_progress_bar()
     tqdm.monitor_interval = 0  # a bar that is not shown would leave a thread that watches it
@@ -172,6 +199,8 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         settings.set_verbosity(before)
+        spread.propagate = propagated
+        spread.removeHandler(nowhere)
         tqdm.monitor_interval = watched
         if shown:
             settings.enable_progress_bar()

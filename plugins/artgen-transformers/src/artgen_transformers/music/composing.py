@@ -20,6 +20,7 @@ from torch import Tensor
 from artgen.backends.text.transformer.sampling import uniforms
 from artgen.errors import UsageError
 from artgen_transformers.choosing import pick
+from artgen_transformers.loading import device_of
 from artgen_transformers.music.options import Composing
 
 # K codebooks (of both channels), T frames, S tokens of a prompt, H width, V codes, N samples, C channels
@@ -72,7 +73,7 @@ class Musician:
     @property
     def device(self) -> torch.device:
         """Where the decoder is."""
-        return self.network.decoder.get_input_embeddings()[0].weight.device  # type: ignore[no-any-return]
+        return device_of(self.network.decoder.get_input_embeddings()[0])
 
     @torch.inference_mode()
     def encoded(self, samples: Samples) -> Tensor:

@@ -19,6 +19,8 @@ def choose(
 
     ``draws`` are numbers in [0, 1), one a row (unused at temperature 0); ``known`` the ids that stand in each text already.
     """
+    from torch.nn import functional
+
     logits = logits.float()
     possible = logits
     if options.repetition_penalty > 1:
@@ -26,5 +28,6 @@ def choose(
         for row, ids in enumerate(known):
             penalise(possible[row], ids, options.repetition_penalty)
     chosen = pick(possible, draws, options).to(logits.device)
-    told = logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(1)
+    # In one pass over the vocabulary; gather less logsumexp takes four.
+    told = -functional.cross_entropy(logits, chosen, reduction="none")
     return chosen.tolist(), told.tolist()  # waits for the device, once a token

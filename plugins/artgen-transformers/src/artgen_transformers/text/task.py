@@ -22,7 +22,7 @@ from artgen.training import Batch, Layout, Phase, Position, Task
 from artgen.training.adam import Adam
 from artgen.training.order import mix
 from artgen.training.schedule import warm_up
-from artgen_transformers.loading import first_line, quiet
+from artgen_transformers.loading import device_of, first_line, quiet
 from artgen_transformers.text.corpus import Corpus
 from artgen_transformers.text.opening import Language
 from artgen_transformers.text.options import Generate, Train
@@ -175,6 +175,10 @@ def adapted(network: Any, options: Train) -> Any:
     """
     import peft
 
+    for module in network.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # A compressed layer packs itself for a CPU when it is first measured, and then passes no gradient on any more.
+            module.support_avx512bf16_for_cpu = False
     config = peft.LoraConfig(
         r=options.rank, lora_alpha=options.alpha or 2 * options.rank, lora_dropout=options.dropout, task_type="CAUSAL_LM",
         target_modules=list(options.targets) or "all-linear",
@@ -202,7 +206,7 @@ def nats(
 ) -> float:
     """The summed loss of every token but the first, each from those before it in its window of ``context`` tokens."""
     total = 0.0
-    device = network.get_input_embeddings().weight.device
+    device = device_of(network.get_input_embeddings())
     for start in range(0, len(ids) - 1, context):
         part = torch.from_numpy(ids[start : start + context + 1]).to(device)
         logits = network(input_ids=part[None, :-1], use_cache=False).logits[0].float()

@@ -11,6 +11,7 @@ from torch import Tensor
 from artgen.artwork import Text
 from artgen.backend import Progress
 from artgen.backends.text.transformer.sampling import uniforms
+from artgen_transformers.loading import device_of
 from artgen_transformers.text.choosing import choose
 from artgen_transformers.text.opening import Language
 from artgen_transformers.text.options import Writing
@@ -19,6 +20,7 @@ from artgen_transformers.text.prompts import Start
 _CACHES = {"cache", "past_key_values", "cache_params", "state"}  # what architectures call what they keep of the text so far
 _SHOWN = 2000  # partial results of one text at most, so that showing a long one costs no more than writing it
 _AROUND = 4  # tokens of a prompt that are decoded with the first one after it
+_TOGETHER = 8  # tokens of the text that are decoded again with every new one, at most; with each alone, all were decoded twice
 _BROKEN, _PATIENCE = "�", 5
 
 
@@ -38,9 +40,10 @@ class Page:
         self._stop = (*options.stop, *start.stop)
         self._length = length
         self._ends: list[int] = []  # characters of the text after each token
-        # What is decoded again with every token, and up to where all was decoded: many tokenizers write a blank or not by what
-        # came before.
+        # What is decoded again with every token, up to where all was decoded, and what that gave: many tokenizers write a blank
+        # or not by what came before.
         self._from, self._read = max(0, len(start.ids) - _AROUND) if start.joined else len(start.ids), len(start.ids)
+        self._before = language.decode(self.known[self._from :])
 
     def draw(self) -> float:
         """The next number of this text's stream."""
@@ -74,13 +77,17 @@ class Page:
 
     def _decoded(self) -> str:
         """What the last token brings; nothing while a character is not whole."""
-        before = self._language.decode(self.known[self._from : self._read])
-        after = self._language.decode(self.known[self._from :])
+        before, after = self._before, self._language.decode(self.known[self._from :])
         # No character has more than four bytes: what is still broken after more tokens stays so.
         waiting = after.endswith(_BROKEN) and len(self.known) - self._read < _PATIENCE
         if waiting or len(after) <= len(before):
             return ""
-        self._from, self._read = self._read, len(self.known)
+        if len(self.known) - self._from < _TOGETHER:
+            self._before = after
+        else:
+            self._from = self._read
+            self._before = self._language.decode(self.known[self._from :])
+        self._read = len(self.known)
         return after[len(before) :]
 
     def _stopped(self) -> bool:
@@ -107,7 +114,7 @@ class Reader:
 
     def __init__(self, language: Language, rows: Sequence[Sequence[int]]) -> None:
         self.network, self.context = language.network, language.context
-        self.device = self.network.get_input_embeddings().weight.device
+        self.device = device_of(self.network.get_input_embeddings())
         self.rows = [list(row) for row in rows]
         # Logits of a long prompt would take more memory than the model.
         takes = inspect.signature(self.network.forward).parameters
@@ -146,9 +153,9 @@ def write(
         logits = reader.logits()
         going = [number for number, page in enumerate(pages) if not page.finished]
         draws = [] if options.temperature == 0 else [pages[number].draw() for number in going]
-        chosen, told = choose(
-            logits[[places[number] for number in going]], draws, [pages[number].known for number in going], options
-        )
+        if (asked := [places[number] for number in going]) != list(range(rows)):
+            logits = logits[asked]
+        chosen, told = choose(logits, draws, [pages[number].known for number in going], options)
         written = [ids[-1]] * rows
         for number, token, log_probability in zip(going, chosen, told, strict=True):
             pages[number].add(token, log_probability)
