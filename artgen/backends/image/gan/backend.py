@@ -63,7 +63,8 @@ class Gan(Backend):
             float | None, Meta(gt=0, le=1, description="Learning rate at the start; by preset when not given.")
         ] = None
         gamma: Annotated[
-            float | None, Meta(ge=0, description="Weight of the gradient penalties at the start; by resolution when not given.")
+            float | None,
+            Meta(ge=0, description="Weight of the gradient penalties at the start; by preset and resolution when not given."),
         ] = None
         penalty_every: Annotated[
             int, Meta(ge=1, le=64, description="The gradient penalties are taken from every so many-th picture; 1 takes all.")

@@ -17,6 +17,8 @@ WIDTHS = {
 }
 # Stages below this have a second, residual convolution; at higher ones it costs more than it gives on a CPU.
 REFINED = {"brief": 2, "sketch": 3, "standard": 4, "compact": 5, "large": 7}
+# Weight of the gradient penalty at 32 pixels: a training of minutes does not live to see what a light one allows (docs/log.md).
+GAMMA = {"brief": 4.0, "sketch": 4.0, "standard": 0.5, "compact": 0.5, "large": 0.5}
 RESOLUTIONS = (32, 64, 128, 256)
 
 
@@ -59,6 +61,6 @@ def recipe(preset: str, resolution: int, count: int) -> Recipe:
     """
     return Recipe(
         learning_rate={"brief": 1e-3, "sketch": 1e-3, "standard": 1e-3, "compact": 1e-3, "large": 5e-4}[preset],
-        gamma=0.5 * (resolution / 32) ** 1.5,
+        gamma=GAMMA[preset] * (resolution / 32) ** 1.5,
         strength=min(0.5, max(0.05, math.sqrt(125 / max(1, count)))),
     )
