@@ -89,7 +89,14 @@ def run_training(plan: TrainPlan, *, progress: Progress = SILENT) -> Model:
 
     dataset = plan_dataset(plan, progress)
     run = open_run(plan, dataset, resolve_device(plan.device))
-    return plan.backend().train(dataset, run, plan.options, progress)
+    try:
+        return plan.backend().train(dataset, run, plan.options, progress)
+    except UsageError:  # found out only with the data and the networks at hand
+        if processes()[0] == 0:
+            run.forget()
+            if plan.prepare is not None:
+                progress.say(f"the data is prepared all the same: give {plan.dataset} in place of {', '.join(plan.sources)}")
+        raise
 
 
 def generate(

@@ -116,6 +116,10 @@ class Silent:
 SILENT = Silent()
 
 
+DEFAULT_MINUTES = 30.0
+"""The budget of a training that is given none."""
+
+
 class TrainOptions(Options):
     """The options of the shared training loop; a backend adds its own below them."""
 
@@ -124,7 +128,10 @@ class TrainOptions(Options):
         int | None, Meta(ge=1, description="Stop after this many training items were seen.", extra={"unit": "items"})
     ] = None
     minutes: Annotated[
-        float | None, Meta(gt=0, description="Stop after this much time: 90s, 20m or 2h.", extra={"unit": "minutes"})
+        float | None,
+        Meta(
+            gt=0, description="Stop after this much time: 90s, 20m or 2h; 30m where no budget is given.", extra={"unit": "minutes"}
+        ),
     ] = None
     until: Annotated[
         str | None, Meta(description='Stop once a metric is reached, for example "fd<=40"; combine with a budget.')

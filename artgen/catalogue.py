@@ -62,7 +62,7 @@ def list_models(places: Sequence[str | os.PathLike[str]] = ()) -> list[Listed]:
     found += [_listed(folder, folder.name, "plugin") for folder in _of_plugins()]
     for place in [RUNS, *places] if Path(RUNS).is_dir() else places:
         if not Path(place).exists():
-            raise SourceError(f"{place}: no such folder{similar(place)}; give one that holds models or runs")
+            raise SourceError(f"{place}: no such folder{similar(place) or '; give one that holds models or runs'}")
         found += [_listed(folder, str(folder), origin) for folder, origin in _below(Path(place), _DEPTH)]
     return list({each.place if each.origin != "plugin" else f"{each.backend} {each.place}": each for each in found}.values())
 

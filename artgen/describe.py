@@ -13,6 +13,7 @@ import msgspec
 
 from artgen import signing
 from artgen.artwork import OWN_MODALITIES, open_artwork, read_text
+from artgen.backend import DEFAULT_MINUTES
 from artgen.dataset import Dataset, is_dataset
 from artgen.errors import ModelError, SourceError
 from artgen.files import similar
@@ -54,9 +55,8 @@ def show(path: str | os.PathLike[str]) -> dict[str, Any]:
         return _show_model(os.fspath(path))
     if not place.exists():
         known = ", ".join(starters()) or "none"
-        raise SourceError(
-            f"{path}: no such file or folder{similar(path)}; give a work, a model, a dataset, a run or a starter ({known})"
-        )
+        hint = similar(path) or f"; give a work, a model, a dataset, a run or a starter ({known})"
+        raise SourceError(f"{path}: no such file or folder{hint}")
     raise SourceError(f"{path}: neither a model ({CONFIG}), a dataset (dataset.json) nor a run ({RUN_CONFIG})")
 
 
@@ -186,7 +186,6 @@ def _show_run(path: Path) -> dict[str, Any]:
     modality = backend.partition(".")[0] or "image"
     last = _last_metrics(path / _METRICS)
     models = [name for name in ("model", "model-last") if (path / name / CONFIG).is_file()]
-    resume = f"artgen {modality} train --resume --output {path}"
     return {
         "kind": "run",
         "path": str(path),
@@ -198,8 +197,23 @@ def _show_run(path: Path) -> dict[str, Any]:
         "metrics": {name: value for name, value in last.items() if name not in ("step", "items", "seconds")},
         "models": models,
         "options": {name: value for name, value in config.items() if name not in RUN_FACTS},
-        "next": [*([f"artgen {modality} generate --model {path}"] if models else []), resume],
+        "next": [*([f"artgen {modality} generate --model {path}"] if models else []), _going_on(path, modality, config, last)],
     }
+
+
+def _going_on(path: Path, modality: str, config: dict[str, Any], last: dict[str, Any]) -> str:
+    """The command that goes on with a run; where its budget is used up, with twice of it, since else there is nothing to do."""
+    command = f"artgen {modality} train --resume --output {path}"
+    budgets = {name: config[name] for name in ("steps", "items", "minutes") if isinstance(config.get(name), int | float)}
+    done = {
+        "steps": last.get("step"),
+        "items": last.get("items"),
+        "minutes": last.get("seconds", 0) / 60 * 1.02,
+    }  # of the last line
+    for name, budget in (budgets or {"minutes": DEFAULT_MINUTES}).items():
+        if (done[name] or 0) >= budget:
+            return f"{command} --{name} {2 * budget if isinstance(budget, int) else f'{2 * budget:.6g}'}"
+    return command
 
 
 def summary(run: str | os.PathLike[str]) -> dict[str, Any]:

@@ -245,6 +245,8 @@ def _sentence(option: Option, value: Any) -> str:
     shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
     shown = int(shown) if isinstance(shown, float) and shown.is_integer() else shown
     hint = nearest(str(shown), option.choices)
+    if isinstance(value, str) and option.kind is float and option.unit in ("seconds", "minutes"):
+        unit += ", such as 90s, 20m or 2h"
     return f"{option.flag} takes {option.allowed}{unit}, not {shown if shown != '' else 'nothing'}{hint}"
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from artgen.api import file_inputs, listed, offering, processes
 from artgen.backend import SILENT, Backend, Progress, TrainOptions
 from artgen.dataset import MANIFEST, Dataset, is_dataset
-from artgen.errors import OptionError, SourceError, UsageError
+from artgen.errors import Interrupted, OptionError, SourceError, UsageError
 from artgen.files import similar
 from artgen.options import Options, declared, nearest, resolve, toml_lines
 
@@ -100,7 +100,11 @@ def plan_dataset(plan: TrainPlan, progress: Progress = SILENT) -> Dataset:
     """The dataset of a plan; raw sources are prepared now, by the first of several processes."""
     if plan.prepare is not None:
         if processes()[0] == 0:
-            return plan.backend().prepare(plan.sources, plan.dataset, plan.prepare, progress)
+            try:
+                return plan.backend().prepare(plan.sources, plan.dataset, plan.prepare, progress)
+            except Interrupted as stopped:  # a run without --output got its name here: the same command would begin another
+                told = f"the same command with --output {plan.output} goes on from there"
+                raise Interrupted(f"{str(stopped).partition('; ')[0]}; {told}") from None
         while not is_dataset(plan.dataset):  # dataset.json is written last, so it says that the first process is done
             time.sleep(0.2)
     return Dataset.open(plan.dataset, plan.backend.modality)

@@ -54,6 +54,14 @@ def test_show_a_run_with_a_half_written_line(tmp_path: Path) -> None:
     assert (told["steps"], told["items"], told["seconds"]) == (2, 16, 4.0)
     assert told["metrics"] == {"fd": 90.0, "loss/generator": 1.0}
     assert told["next"] == [f"artgen image train --resume --output {tmp_path}"]
+    for budget, more in (
+        ("steps = 2", " --steps 4"),
+        ("items = 17", ""),
+        ("items = 16", " --items 32"),
+        ("minutes = 0.05", " --minutes 0.1"),
+    ):
+        (tmp_path / "config.toml").write_text(f'backend = "image.gan"\n{budget}\n')
+        assert show(tmp_path)["next"] == [f"artgen image train --resume --output {tmp_path}{more}"]
     (tmp_path / "config.toml").write_text("= 3")
     with pytest.raises(SourceError, match="damaged"):
         show(tmp_path)

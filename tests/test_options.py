@@ -115,7 +115,7 @@ def test_text_becomes_a_value(name: str, text: Any, value: object) -> None:
         ("truncation", "high", "--truncation takes 0 to 2, not high"),
         ("steps", "1.5", "--steps takes 1 or more steps, not 1.5"),
         ("mirror", "maybe", "--mirror takes true or false, not maybe"),
-        ("walk", "3 days", "--walk takes more than 0 seconds, not 3 days"),
+        ("walk", "3 days", "--walk takes more than 0 seconds, such as 90s, 20m or 2h, not 3 days"),
         ("layers", ["1", "x"], "--layers takes a whole number, not x"),
         ("steps", "", "--steps takes 1 or more steps, not nothing"),
     ],

@@ -7,11 +7,12 @@ from typing import Any
 
 import noise_plugin
 import pytest
+from listening import Listen
 from noise_fixtures import dataset, model, place  # noqa: F401 - fixtures
 
 import artgen
 from artgen.describe import show
-from artgen.errors import ArtgenError, UsageError
+from artgen.errors import ArtgenError, Interrupted, UsageError
 from artgen.plan import plan_training
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -92,6 +93,36 @@ def test_mistakes_in_training(tmp_path: Path, dataset: Path, pictures: Path, mon
     assert (moved.dataset, moved.options.spread) == (dataset, 2.0)
     monkeypatch.setenv("WORLD_SIZE", "2")
     fails("several processes need one common run; name it with --output", dataset)
+
+
+def test_a_mistake_that_only_the_networks_can_find_leaves_no_run_but_keeps_the_prepared_data(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any) -> Any:
+        raise UsageError("no such metric")
+
+    monkeypatch.setattr(noise_plugin.Noise, "train", refuse)
+    heard = Listen()
+    with pytest.raises(UsageError, match="no such metric"):
+        artgen.train("image", pictures, tmp_path / "raw", backend="noise", progress=heard)
+    assert not (tmp_path / "raw" / "config.toml").exists()
+    assert heard.sentences[-1] == f"the data is prepared all the same: give {tmp_path / 'raw' / 'dataset'} in place of {pictures}"
+    with pytest.raises(UsageError, match="no such metric"):
+        artgen.train("image", tmp_path / "raw" / "dataset", tmp_path / "ready", backend="noise")
+    assert not (tmp_path / "ready").exists()
+
+
+def test_preparing_that_is_interrupted_says_which_run_goes_on(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*arguments: Any) -> Any:
+        raise Interrupted("stopped after 3 of 24 files; the same command again goes on from there")
+
+    monkeypatch.setattr(noise_plugin.Noise, "prepare", stopped)
+    with pytest.raises(Interrupted) as caught:
+        artgen.train("image", pictures, backend="noise")
+    place = Path("runs") / f"{pictures.name}-1"
+    assert str(caught.value) == f"stopped after 3 of 24 files; the same command with --output {place} goes on from there"
 
 
 def test_other_processes_wait_for_the_dataset(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

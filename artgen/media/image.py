@@ -22,11 +22,18 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_PIXELS = 100_000_000
+MOST_PIXELS = 178_956_970
+"""Pillow itself refuses more, whatever is asked for."""
+
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 _LONGEST = {"JPEG": 65_500, "WEBP": 16_383}  # pixels a side that the format can hold
 
 # catch_warnings changes the filters of the whole process: two threads inside it at once would leave them changed.
 _warnings = threading.Lock()
+
+
+class TooManyPixelsError(SourceError):
+    """A picture has more pixels than may be decoded."""
 
 
 def decode(
@@ -45,7 +52,8 @@ def decode(
     size, for speed, with edges never below ``target`` unless they were to begin with.
 
     Raises:
-        SourceError: no such file, not a picture, more than ``max_pixels`` (by its header, before decoding), or damaged.
+        SourceError: no such file, not a picture, or damaged.
+        TooManyPixelsError: more than ``max_pixels`` (by its header, before decoding), or than ``MOST_PIXELS``.
         UsageError: there is no such background colour.
     """
     label = name or ("the picture" if isinstance(source, bytes) else str(source))
@@ -77,14 +85,14 @@ def opened(source: str | Path | bytes, *, name: str, max_pixels: int) -> Iterato
                 picture = stack.enter_context(Image.open(file))
             width, height = picture.size
             if width * height > max_pixels:
-                raise SourceError(_too_large(name, f"{width}x{height} is {width * height:,} pixels", max_pixels))
+                raise TooManyPixelsError(_too_large(name, f"{width}x{height} is {width * height:,} pixels", max_pixels))
             yield picture
     except ArtgenError:
         raise
     except Image.DecompressionBombError as error:
         count = re.search(r"\d{6,}", str(error))
         told = f"{int(count[0]):,} pixels" if count else "too many pixels"
-        raise SourceError(_too_large(name, told, max_pixels)) from None
+        raise TooManyPixelsError(_too_large(name, told, max_pixels)) from None
     except UnidentifiedImageError:
         empty = not (source if isinstance(source, bytes) else Path(source).stat().st_size)
         told = "the file is empty" if empty else "not a picture of a known kind"

@@ -70,7 +70,7 @@ class Prepare(Options, frozen=True, kw_only=True):
         int | None, Meta(ge=1, le=1024, description="Processes that decode; unset: one a core.", extra={"unit": "processes"})
     ] = None
     max_pixels: Annotated[
-        int, Meta(ge=1, le=2**31, description="Refuse larger pictures before decoding them.", extra={"unit": "pixels"})
+        int, Meta(ge=1, le=image.MOST_PIXELS, description="Refuse larger pictures before decoding them.", extra={"unit": "pixels"})
     ] = image.MAX_PIXELS
 
     def __post_init__(self) -> None:
@@ -195,6 +195,7 @@ def _item(source: Source, options: Prepare, reader: Reader) -> tuple[Record, byt
         )  # fmt: skip
     except SourceError as error:
         reason = str(error).removeprefix(f"{source.name}: ").partition("; ")[0]
+        reason += " (--max-pixels)" if isinstance(error, image.TooManyPixelsError) else ""
         return Record(False, "", reason), b""
     height, width = pixels.shape[:2]
     if (max if options.fit == "pad" else min)(height, width) < options.smallest:

@@ -101,7 +101,7 @@ class Prepare(Options, frozen=True, kw_only=True):
         int | None, Meta(ge=1, le=1024, description="Processes that decode; unset: one a core.", extra={"unit": "processes"})
     ] = None
     max_pixels: Annotated[
-        int, Meta(ge=1, le=2**31, description="Refuse larger frames before decoding them.", extra={"unit": "pixels"})
+        int, Meta(ge=1, le=image.MOST_PIXELS, description="Refuse larger frames before decoding them.", extra={"unit": "pixels"})
     ] = MAX_PIXELS
     max_minutes: Annotated[float, Meta(gt=0, le=100_000, description="Refuse longer films.", extra={"unit": "minutes"})] = 720.0
     max_gigabytes: Annotated[float, Meta(gt=0, le=100_000, description="Refuse larger files.", extra={"unit": "gigabytes"})] = 100.0

@@ -108,8 +108,8 @@ def trees(sources: list[str], exclude: Path | None) -> Iterator[Tree]:
         elif glob.has_magic(source):
             yield from _glob_trees(str(path), source, exclude)
         else:
-            hint = similar(source) or "; check the spelling"
-            raise SourceError(f"{source}: no such file or folder{hint}, or give a folder, an archive or a pattern")
+            hint = similar(source) or "; check the spelling, or give a folder, an archive or a pattern"
+            raise SourceError(f"{source}: no such file or folder{hint}")
     yield from _loose_trees(loose)
 
 

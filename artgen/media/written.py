@@ -121,6 +121,8 @@ def left_out(items: Sequence[Item], records: Sequence[Record]) -> list[Skipped]:
 
 def nothing(found: Found, refused: Sequence[Skipped], noun: str) -> SourceError:
     """What to raise where none of the files is usable: the most frequent reasons, and the first file."""
+    if len(refused) == len(found.items) == 1:
+        return SourceError(f"{refused[0].file}: not a usable {noun}: {refused[0].reason}")
     reasons = Counter(re.split(r"[:(]", skip.reason)[0].strip() for skip in refused)
     listed = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
     names = ", ".join(str(origin["name"]) for origin in found.origins[:3])

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from artgen.backend import TrainOptions
+from artgen.backend import DEFAULT_MINUTES, TrainOptions
 from artgen.errors import OptionError
 from artgen.options import nearest
 
-DEFAULT_MINUTES = 30.0
+# Measured values are never exactly the bound, so "<" says the same as "<=".
+_COMPARISON = re.compile(r"\s*([A-Za-z_][\w/-]*)\s*([<>]=?)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,13 @@ def parse_goal(text: str | None, metrics: Iterable[str]) -> Goal | None:
     if text is None:
         return None
     known = list(metrics)
-    match = re.fullmatch(r"\s*([A-Za-z_][\w/-]*)\s*(<=|>=)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*", text)
+    match = _COMPARISON.fullmatch(text)
     if not match:
-        example = known[0] if known else "fd"
-        raise OptionError(f'--until takes a comparison such as "{example}<=40", not {text!r}')
+        raise OptionError(f'--until takes a comparison such as "{known[0] if known else "fd"}<=40", not {text!r}')
     if match[1] not in known:
         listed = ", ".join(known) or "none"
         raise OptionError(f"--until: no metric {match[1]!r}{nearest(match[1], known)}; this backend measures: {listed}")
-    return Goal(match[1], match[2] == "<=", float(match[3]))
+    return Goal(match[1], match[2][0] == "<", float(match[3]))
 
 
 def planned_items(options: TrainOptions, seconds_per_step: float) -> int:

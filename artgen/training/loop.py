@@ -110,10 +110,11 @@ class Stage:
             self.clock.total = self.plan.items()
         self.choice = choice
         steps = self.clock.total // self.size
-        left = max(0, steps - self.clock.step) * self.clock.pace
-        done = f", {self.clock.step} done" if found else ""
+        done = f", {self.clock.step * self.size} done" if found else ""
         name = f"{self.task.name}: " if self._staged else ""
-        self._say(f"{name}training {steps} steps ({self.clock.total} items{done}): about {duration(left)} ({choice})")
+        self._say(
+            f"{name}training {steps} steps ({self.clock.total} items{done}): about {duration(self._seconds_left())} ({choice})"
+        )
 
     def train(self) -> None:
         """Run steps until the budget, the goal, patience or a signal ends them, then save the model."""
@@ -204,18 +205,29 @@ class Stage:
         return bool(over)
 
     def _preview_due(self, last: bool) -> bool:
-        if self.options.previews == 0 and not self.goal:
+        if self.options.previews == 0 and not self.metric:
             return False
         return last or self._looks() > self.clock.shown
 
     def _looks(self) -> int:
         """How many previews should have been made by now, besides the first."""
+        return int(self._all_looks() * self.clock.step * self.size / max(1, self.clock.total))
+
+    def _all_looks(self) -> int:
+        """How many previews the plan has in all, besides the first; a pure function of it."""
         count = self.options.previews or 20
         if (cost := self.task.look_cost(self.size)) > 0:
-            # Looking takes a twentieth of the time, or a fifth where a goal waits for it; a pure function of the plan.
-            share = 0.2 if self.goal else 0.05
+            # Looking takes a twentieth of the time, or a fifth where a goal or patience waits for it.
+            share = 0.2 if self.goal or self.options.patience else 0.05
             count = max(1, min(count, int(share * self.clock.total / self.size / cost)))
-        return int(count * self.clock.step * self.size / max(1, self.clock.total))
+        return count
+
+    def _seconds_left(self) -> float:
+        """About how long the steps and previews of the plan that are to come take; a plan of time has its previews within it."""
+        steps = max(0, self.clock.total // self.size - self.clock.step)
+        if self.plan.limit is None and (self.options.previews or self.metric):
+            steps += (self._all_looks() - self._looks()) * self.task.look_cost(self.size)
+        return steps * self.clock.pace
 
     def _look(self) -> bool:
         """Write a preview, measure, keep the best model; True when the goal is reached or patience has run out."""

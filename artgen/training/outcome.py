@@ -37,7 +37,10 @@ def best_metric(options: TrainOptions, task: Task, goal: Goal | None) -> str:
         if wanted not in ("auto", "none", goal.metric):
             raise OptionError(f"--best-by {wanted} and --until {options.until} name different metrics; leave --best-by out")
         return goal.metric
-    if wanted == "none" or (wanted == "auto" and options.previews == 0):
+    if options.patience and (wanted == "none" or not task.metrics):
+        told = "--best-by none keeps the last model" if task.metrics else "this backend measures nothing"
+        raise OptionError(f"--patience waits for a metric to get better, but {told}; leave --patience out")
+    if wanted == "none" or (wanted == "auto" and options.previews == 0 and not options.patience):
         return ""
     return next(iter(task.metrics), "") if wanted == "auto" else wanted
 

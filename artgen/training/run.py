@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,14 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, ("\n".join(toml_lines({**facts, **options.asdict()})) + "\n").encode())
         return run
+
+    def forget(self) -> None:
+        """Remove a run that ended at a mistake in its options before anything was trained; a prepared dataset in it stays."""
+        if self.resume or any((self.folder / name).exists() for name in (STATE, "model")):
+            return
+        with contextlib.suppress(OSError):
+            (self.folder / CONFIG).unlink()
+            self.folder.rmdir()  # refused where something else is in it
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The newest saved state of a run that goes on; None for a new one or one that was stopped before it saved any."""

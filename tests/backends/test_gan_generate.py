@@ -16,6 +16,7 @@ from picture_models import TINY, dataset, model, small  # noqa: F401 - fixtures
 
 import artgen
 from artgen.artwork import Video, open_artwork
+from artgen.backends.image.gan.backend import Gan
 from artgen.errors import ModelError, OptionError, UsageError
 from artgen.media import audio
 from artgen.model import Model
@@ -82,6 +83,19 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("music") / "a.wav"
     soundfile.write(path, samples, 16_000)
     return path
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"fps": 10}, "--fps 10 is about a film; give --walk 10s too"),
+        ({"walk": 1, "reactivity": 2}, "--reactivity 2 is about --audio; give --audio with a sound too"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(given: dict[str, float], message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        Gan.Generate(**given)  # type: ignore[arg-type]
+    assert str(caught.value) == message
 
 
 def test_music_drives_a_walk_and_is_heard_in_it(model: Model, music: Path, tmp_path: Path) -> None:

@@ -54,6 +54,12 @@ def test_every_option_of_train_trains(dataset: Path, tmp_path: Path, options: di
         assert trained.config.train[name] == value
 
 
+def test_measuring_takes_a_small_part_of_a_short_run(dataset: Path, tmp_path: Path) -> None:
+    artgen.train("image", dataset, tmp_path / "run", **{**TINY, "steps": 12, "previews": 20, "best_by": "auto"})
+    records = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert [record["step"] for record in records if "fd_rnd" in record] == [12]
+
+
 def test_the_batch_follows_the_preset_where_none_is_given(dataset: Path, tmp_path: Path) -> None:
     """Items seen are steps times the batch: 16 for the small presets, 32 for the classic network, else what was asked for."""
     few = {**TINY, "steps": 1, "batch_size": None}

@@ -283,6 +283,7 @@ def test_what_is_missing_or_empty_gets_a_sentence(tmp_path: Path) -> None:
     cases: list[tuple[list[str | Path], str]] = [
         ([], r"no source was given; name a folder"),
         ([tmp_path / "nothing"], r"nothing: no such file or folder; check the spelling"),
+        ([tmp_path / "text"], r"text: no such file or folder; did you mean .*texts\?$"),
         ([str(tmp_path / "*.gif")], r"\*\.gif: no file matches this pattern; check it, and put it in quotes"),
         ([tmp_path / "empty"], r"empty: empty; give a folder, an archive or files with pictures"),
         ([tmp_path / "empty.zip"], r"empty\.zip: empty; give a folder"),

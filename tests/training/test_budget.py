@@ -9,7 +9,13 @@ from artgen.training.budget import Goal, duration, minutes_allowed, parse_goal, 
 
 @pytest.mark.parametrize(
     ("text", "goal"),
-    [("fd<=40", Goal("fd", True, 40)), (" fd >= 0.5", Goal("fd", False, 0.5)), ("swd<=1e-2", Goal("swd", True, 0.01))],
+    [
+        ("fd<=40", Goal("fd", True, 40)),
+        (" fd >= 0.5", Goal("fd", False, 0.5)),
+        ("swd<=1e-2", Goal("swd", True, 0.01)),
+        ("fd<40", Goal("fd", True, 40)),
+        ("swd>.5", Goal("swd", False, 0.5)),
+    ],
 )
 def test_goals_are_read(text: str, goal: Goal) -> None:
     assert parse_goal(text, ["fd", "swd"]) == goal
@@ -19,7 +25,8 @@ def test_goals_are_read(text: str, goal: Goal) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fd<40", "--until takes a comparison such as \"fd<=40\", not 'fd<40'"),
+        ("fd=40", "--until takes a comparison such as \"fd<=40\", not 'fd=40'"),
+        ("fd<=4.0.1", "--until takes a comparison such as \"fd<=40\", not 'fd<=4.0.1'"),
         ("fdd<=40", "--until: no metric 'fdd'; did you mean fd?; this backend measures: fd, swd"),
         ("bpc<=2", "--until: no metric 'bpc'; this backend measures: fd, swd"),
     ],

@@ -22,6 +22,8 @@ from artgen.errors import Interrupted, OptionError, OutputError, TrainingError
 from artgen.media.prepare_image import Prepare, prepare
 from artgen.model import Model
 from artgen.training import Run, fit
+from artgen.training.loop import Stage
+from artgen.training.plan import Clock, Plan
 from artgen.training.precision import Choice
 from artgen.training.processes import Processes
 from artgen.training.step import Stepper
@@ -198,6 +200,34 @@ def test_patience_stops_a_run_that_gets_no_better(tmp_path: Path, dataset: Datas
     run(tmp_path, dataset, Stuck(), steps=40, previews=20, patience=3, heard=heard)
     assert records(tmp_path)[-1]["step"] == 8  # the first evaluation is the best, three more are not
     assert "no better error in 3 evaluations: stopping" in heard.sentences
+    # Without previews it looks as often, and so does a run that names the metric of its best model.
+    run(tmp_path / "quiet", dataset, Stuck(), steps=40, previews=0, patience=3)
+    assert records(tmp_path / "quiet")[-1]["step"] == 8
+    assert not (tmp_path / "quiet" / "previews").exists()
+    run(tmp_path / "named", dataset, Stuck(), steps=20, previews=0, best_by="error")
+    assert sum("error" in record for record in records(tmp_path / "named")) == 20
+
+
+def test_the_time_that_is_said_before_counts_the_previews_that_take_long(tmp_path: Path, dataset: Dataset) -> None:
+    class Looking(TinyTask):
+        def look_cost(self, size: int) -> float:
+            return 2.0
+
+    for number, (options, looks) in enumerate(
+        [({}, 4), ({"until": "error<=0"}, 16), ({"patience": 90}, 16), ({"previews": 3}, 3), ({"steps": 2}, 1)]
+    ):
+        heard = Listen()
+        given = {"steps": 160, **options}
+        run(tmp_path / str(number), dataset, Looking(), heard=heard, **given)
+        found = [record for record in records(tmp_path / str(number)) if "error" in record]
+        assert len(found) == looks, options
+    plan = Stage.__new__(Stage)
+    plan.task, plan.options, plan.size, plan.goal, plan.metric = Looking(), TrainOptions(steps=160, **FIXED), 6, None, "error"
+    plan.clock = Clock(step=40, total=960, pace=0.5)
+    plan.plan = Plan(plan.options, plan.clock)
+    assert plan._seconds_left() == (120 + 3 * 2) * 0.5
+    plan.plan = Plan(TrainOptions(minutes=1.0, **FIXED), plan.clock)
+    assert plan._seconds_left() == 120 * 0.5
 
 
 def test_the_best_model_is_kept_apart_from_the_last(tmp_path: Path, dataset: Dataset) -> None:
@@ -217,6 +247,10 @@ def test_the_best_model_is_kept_apart_from_the_last(tmp_path: Path, dataset: Dat
     ("given", "message"),
     [
         ({"best_by": "errro"}, "--best-by takes auto, none, error, not errro; did you mean error?"),
+        (
+            {"patience": 2, "best_by": "none"},
+            "--patience waits for a metric to get better, but --best-by none keeps the last model; leave --patience out",
+        ),
         ({"until": "nothing<=1"}, "--until: no metric 'nothing'; this backend measures: error"),
     ],
 )

@@ -11,7 +11,7 @@ from artgen.artwork import Artwork, Image
 from artgen.backend import SILENT, Backend, Progress, Score, TrainOptions
 from artgen.backends.image.gan import evaluate as evaluation
 from artgen.backends.image.gan import modify as modification
-from artgen.errors import UsageError
+from artgen.errors import OptionError, UsageError
 from artgen.media import prepare_image
 from artgen.options import Meta, Options
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from artgen.model import Model
     from artgen.training.run import Run
     from artgen.training.task import Task
+
+FPS = 25.0
 
 
 class Gan(Backend):
@@ -82,7 +84,7 @@ class Gan(Backend):
             float | None,
             Meta(gt=0, le=3600, description="Make one film that passes the pictures of all seeds.", extra={"unit": "seconds"}),
         ] = None
-        fps: Annotated[float, Meta(gt=0, le=120, description="Frames a second of a walk.", extra={"unit": "frames"})] = 25.0
+        fps: Annotated[float, Meta(gt=0, le=120, description="Frames a second of a walk.", extra={"unit": "frames"})] = FPS
         audio: Annotated[
             str | None,
             Meta(
@@ -93,6 +95,13 @@ class Gan(Backend):
         reactivity: Annotated[
             float, Meta(ge=0, le=3, description="How strongly speed and truncation of a walk follow --audio; 0: not at all.")
         ] = 1.0
+
+        def __post_init__(self) -> None:
+            Options.__post_init__(self)
+            if self.fps != FPS and self.walk is None and self.audio is None:
+                raise OptionError(f"--fps {self.fps:g} is about a film; give --walk 10s too")
+            if self.reactivity != 1 and self.audio is None:
+                raise OptionError(f"--reactivity {self.reactivity:g} is about --audio; give --audio with a sound too")
 
     Modify: ClassVar[type[Options]] = modification.Modify
     Evaluate: ClassVar[type[Options]] = evaluation.Evaluate
