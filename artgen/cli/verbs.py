@@ -353,7 +353,7 @@ def _summary_lines(found: Values) -> list[str]:
 
 def _flat(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
+        return ", ".join(f"{key.rstrip('_')} {_flat(item)}" for key, item in value.items() if item is not None)
     if isinstance(value, list | tuple):
         return ", ".join(_flat(item) for item in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -379,6 +379,13 @@ def test_the_summary_tells_what_improved_and_the_best_step(tmp_path: Path) -> No
     ]
 
 
+def test_what_is_not_given_is_not_shown() -> None:
+    assert verbs._fact_lines({"recipe": {"options": {"class_": "soft", "mask": None, "amount": 0}}}) == [
+        "recipe:",
+        "  options: class soft, amount 0",
+    ]
+
+
 # completion
 
 
