@@ -87,10 +87,6 @@ class PictureTask(Task):
             made.append(to_pixels(self.make(latents[rows], None if labels is None else labels[rows], grown)))
         return np.concatenate(made)
 
-    def look_cost(self, size: int) -> float:
-        """Making and measuring pictures takes a tenth of what learning from as many takes, once the real ones are measured."""
-        return MEASURED / size / 10
-
     def make(self, latents: Tensor, labels: Tensor | None, grown: bool) -> Tensor:
         """Pictures [B, C, H, W] at the full resolution."""
         return self.generator(latents)  # type: ignore[no-any-return]
