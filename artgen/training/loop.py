@@ -224,7 +224,7 @@ class Stage:
 
     def _seconds_left(self) -> float:
         """About how long the steps and previews of the plan that are to come take; a plan of time has its previews within it."""
-        steps = max(0, self.clock.total // self.size - self.clock.step)
+        steps = float(max(0, self.clock.total // self.size - self.clock.step))
         if self.plan.limit is None and (self.options.previews or self.metric):
             steps += (self._all_looks() - self._looks()) * self.task.look_cost(self.size)
         return steps * self.clock.pace

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from artgen.backend import DEFAULT_MINUTES
 from artgen.backends.text.transformer import presets
 from artgen.backends.text.transformer.presets import Recipe
 from artgen.errors import ModelError, TrainingError
 from artgen.files import write_atomically
 from artgen.model import Model
-from artgen.training.budget import DEFAULT_MINUTES, minutes_allowed
+from artgen.training.budget import minutes_allowed
 from artgen.training.run import STATE, Run
 from artgen.training.state import generations
 
