@@ -13,7 +13,7 @@ from artgen.api import generate
 from artgen.artwork import Artwork
 from artgen.backend import SILENT, Progress
 from artgen.errors import ArtgenError, SourceError
-from artgen.files import similar
+from artgen.files import similar, typed
 from artgen.model import CONFIG, STARTERS, WEIGHTS, Model, brought, starters
 from artgen.plan import RUN_CONFIG
 
@@ -44,8 +44,8 @@ class Listed:
         """The line to type for a sample."""
         modality, _, name = self.backend.partition(".")
         if self.origin == "plugin":
-            return f"artgen {modality} generate --backend {name} --model {self.place} --seed 7"
-        return f"artgen {modality} generate --model {self.place} --seed 7"
+            return f"artgen {modality} generate --backend {name} --model {typed(self.place)} --seed 7"
+        return f"artgen {modality} generate --model {typed(self.place)} --seed 7"
 
     def asdict(self) -> dict[str, Any]:
         """The facts as plain values."""
@@ -109,7 +109,11 @@ def _listed(folder: Path, place: str, origin: Literal["starter", "plugin", "run"
         model = Model.open(folder)
     except ArtgenError as error:
         started = origin == "run" and not (folder / "model").exists()
-        reason = f"no model yet; go on with artgen {_modality(folder)} train --resume --output {folder}" if started else str(error)
+        reason = (
+            f"no model yet; go on with artgen {_modality(folder)} train --resume --output {typed(folder)}"
+            if started
+            else str(error)
+        )
         return Listed(folder.name, place, origin, reason=reason)
     config = model.config
     licence = config.licence or "; ".join(config.data.get("licences", []))

@@ -178,8 +178,14 @@ def _read_manifest(path: Path) -> Manifest:
 
 
 def is_dataset(path: str | Path) -> bool:
-    """Whether ``path`` is a folder with a ``dataset.json``."""
-    return (Path(path) / MANIFEST).is_file()
+    """Whether ``path`` is a folder with a ``dataset.json``; that of another program, such as StyleGAN's list of labels, is none."""
+    try:
+        found = msgspec.json.decode((Path(path) / MANIFEST).read_bytes())
+    except OSError:
+        return False
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return True
+    return isinstance(found, dict) and not ("labels" in found and "format" not in found)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Dataset:

@@ -16,7 +16,7 @@ from artgen.artwork import OWN_MODALITIES, open_artwork, read_text
 from artgen.backend import DEFAULT_MINUTES
 from artgen.dataset import Dataset, is_dataset
 from artgen.errors import ModelError, SourceError
-from artgen.files import similar
+from artgen.files import similar, typed
 from artgen.media import audio, film, video
 from artgen.model import CONFIG, WEIGHTS, Model, starters
 from artgen.plan import RUN_CONFIG, RUN_FACTS
@@ -151,7 +151,7 @@ def _show_model(place: str) -> dict[str, Any]:
         "scores": config.scores,
         "bytes": (model.folder / WEIGHTS).stat().st_size,
         "sha256": model.sha256,
-        "next": f"artgen {model.modality} generate --model {place}",
+        "next": f"artgen {model.modality} generate --model {typed(place)}",
     }
 
 
@@ -173,7 +173,7 @@ def _show_dataset(path: Path) -> dict[str, Any]:
         "sources": manifest.sources,
         "skipped": [msgspec.to_builtins(skipped) for skipped in manifest.skipped],
         "fingerprint": manifest.fingerprint,
-        "next": f"artgen {dataset.kind} train {path}",
+        "next": f"artgen {dataset.kind} train {typed(path)}",
     }
 
 
@@ -197,13 +197,16 @@ def _show_run(path: Path) -> dict[str, Any]:
         "metrics": {name: value for name, value in last.items() if name not in ("step", "items", "seconds")},
         "models": models,
         "options": {name: value for name, value in config.items() if name not in RUN_FACTS},
-        "next": [*([f"artgen {modality} generate --model {path}"] if models else []), _going_on(path, modality, config, last)],
+        "next": [
+            *([f"artgen {modality} generate --model {typed(path)}"] if models else []),
+            _going_on(path, modality, config, last),
+        ],
     }
 
 
 def _going_on(path: Path, modality: str, config: dict[str, Any], last: dict[str, Any]) -> str:
     """The command that goes on with a run; where its budget is used up, with twice of it, since else there is nothing to do."""
-    command = f"artgen {modality} train --resume --output {path}"
+    command = f"artgen {modality} train --resume --output {typed(path)}"
     budgets = {name: config[name] for name in ("steps", "items", "minutes") if isinstance(config.get(name), int | float)}
     done = {
         "steps": last.get("step"),
@@ -234,7 +237,7 @@ def summary(run: str | os.PathLike[str]) -> dict[str, Any]:
     modality = facts["backend"].partition(".")[0]
     steps = facts["next"]
     if facts["dataset"]:
-        steps = [steps[0], f"artgen {modality} evaluate {place} {facts['dataset']}", *steps[1:]]
+        steps = [steps[0], f"artgen {modality} evaluate {typed(place)} {typed(facts['dataset'])}", *steps[1:]]
     lapse = place / "timelapse.gif"
     return {
         "improved": improved, "steps": facts["steps"], "items": facts["items"], "seconds": facts["seconds"],

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +16,11 @@ from artgen.errors import OutputError
 
 _MANY = 20_000
 """Names in a folder up to which a mistyped one is compared with all."""
+
+
+def typed(path: str | os.PathLike[str]) -> str:
+    """``path`` as it has to be typed in a shell: in quotes where it has spaces and the like."""
+    return shlex.quote(os.fspath(path))
 
 
 @contextlib.contextmanager
@@ -37,6 +43,8 @@ def _output_error(path: str | os.PathLike[str], number: int | None, reason: str)
         return OutputError(f"{path}: the disk is full; free some space or choose another --output")
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"{path}: no permission to write there; choose another --output")
+    if number in (errno.EEXIST, errno.ENOTDIR):
+        return OutputError(f"{path}: a file is there, where a folder is to be; choose another --output")
     return OutputError(f"{path}: {reason}")
 
 

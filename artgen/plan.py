@@ -17,7 +17,7 @@ from artgen.api import file_inputs, listed, offering, processes
 from artgen.backend import SILENT, Backend, Progress, TrainOptions
 from artgen.dataset import MANIFEST, Dataset, is_dataset
 from artgen.errors import Interrupted, OptionError, SourceError, UsageError
-from artgen.files import similar
+from artgen.files import similar, typed
 from artgen.options import Options, declared, nearest, resolve, toml_lines
 
 if TYPE_CHECKING:
@@ -76,6 +76,10 @@ def plan_training(
         raise SourceError("nothing to train on; give a folder, an archive or a prepared dataset")
     train, prepare = _split(cls, file, given)
     ready = len(sources) == 1 and is_dataset(sources[0])
+    if not ready and (prepared := next(filter(is_dataset, sources), None)):
+        raise SourceError(
+            f"{prepared}: a prepared dataset, of which one is trained on alone; prepare the folders behind it together"
+        )
     if ready:
         Dataset.open(sources[0], modality)
         _no_prepare(prepare, train, sources[0])
@@ -103,7 +107,7 @@ def plan_dataset(plan: TrainPlan, progress: Progress = SILENT) -> Dataset:
             try:
                 return plan.backend().prepare(plan.sources, plan.dataset, plan.prepare, progress)
             except Interrupted as stopped:  # a run without --output got its name here: the same command would begin another
-                told = f"the same command with --output {plan.output} goes on from there"
+                told = f"the same command with --output {typed(plan.output)} goes on from there"
                 raise Interrupted(f"{str(stopped).partition('; ')[0]}; {told}") from None
         while not is_dataset(plan.dataset):  # dataset.json is written last, so it says that the first process is done
             time.sleep(0.2)

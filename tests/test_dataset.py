@@ -66,6 +66,18 @@ def test_what_a_dataset_does_not_have_is_none(folder: Path) -> None:
         dataset.array("labels")
 
 
+def test_a_list_of_labels_of_another_program_is_no_dataset(tmp_path: Path) -> None:
+    assert not is_dataset(tmp_path)
+    for text, ours in (
+        ('{"labels": [["0/a.png", 6]]}', False),
+        ("[1]", False),
+        ('{"format": 1, "labels": 0}', True),
+        ('{"form', True),
+    ):
+        (tmp_path / "dataset.json").write_text(text)
+        assert is_dataset(tmp_path) is ours, text
+
+
 def test_a_folder_without_a_dataset_gets_a_sentence(tmp_path: Path) -> None:
     assert not is_dataset(tmp_path)
     with pytest.raises(DatasetError, match=r"no dataset there \(no dataset\.json\); make one with artgen video prepare"):
@@ -136,7 +148,7 @@ def test_damaged_texts_get_a_sentence(folder: Path, name: str) -> None:
 
 def test_a_place_that_cannot_be_written_gets_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OutputError, match=r"Not a directory|File exists"):
+    with pytest.raises(OutputError, match=r"a file is there, where a folder is to be"):
         write_manifest(tmp_path / "file", manifest())
 
 

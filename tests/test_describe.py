@@ -67,6 +67,13 @@ def test_show_a_run_with_a_half_written_line(tmp_path: Path) -> None:
         show(tmp_path)
 
 
+def test_commands_to_type_have_quotes_where_a_shell_needs_them(tmp_path: Path) -> None:
+    run = tmp_path / "my run"
+    run.mkdir()
+    (run / "config.toml").write_text('backend = "image.gan"\ndataset = "d"\nsteps = 9\n')
+    assert show(run)["next"] == [f"artgen image train --resume --output '{run}'"]
+
+
 def test_show_what_is_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
     with pytest.raises(SourceError, match="gone: no such file or folder; give a work, a model, a dataset, a run or a starter"):
         show("gone")

@@ -78,6 +78,7 @@ def test_mistakes_in_training(tmp_path: Path, dataset: Path, pictures: Path, mon
             plan_training("image", *arguments, **{"backend": "noise", **options})
 
     fails("nothing to train on; give a folder, an archive or a prepared dataset")
+    fails("a prepared dataset, of which one is trained on alone; prepare the folders behind it together", [pictures, dataset])
     fails("gone: no such file or folder", "gone")
     fails("gone.toml: No such file or directory", pictures, config="gone.toml")
     fails("--resolution says how to prepare raw files, but .* is prepared already", dataset, resolution=8)

@@ -15,6 +15,7 @@ from artgen.cli.progress import duration
 from artgen.cli.seeds import parse_seeds
 from artgen.cli.voice import Voice, bytes_text, shortened, show_table
 from artgen.errors import OptionError, UsageError
+from artgen.files import typed
 from artgen.model import Model
 from artgen.options import Options
 from artgen.signing import Signature
@@ -44,7 +45,7 @@ def prepare(modality: str, own: Any, options: Values, arguments: Arguments) -> N
     classes = f" in {len(dataset.classes)} classes" if dataset.classes else ""
     left_out = f", {len(skipped)} skipped" if skipped else ""
     voice.result(told, f"{dataset.folder}: {len(dataset)} usable{classes}{left_out}")
-    voice.say(f"next: artgen {modality} train {dataset.folder}")
+    voice.say(f"next: artgen {modality} train {typed(dataset.folder)}")
 
 
 def train(modality: str, own: Any, options: Values, arguments: Arguments) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 from artgen.backend import SILENT, Progress
 from artgen.dataset import Dataset
 from artgen.errors import Interrupted, TrainingError
+from artgen.files import typed
 from artgen.model import Model
 from artgen.training.budget import Goal, duration, parse_goal
 from artgen.training.order import batch_indices
@@ -200,7 +201,7 @@ class Stage:
             self._save()
             raise Interrupted(
                 f"stopped at step {clock.step}, everything is saved; go on with "
-                f"artgen {self.run.backend.partition('.')[0]} train --output {self.run.folder} --resume"
+                f"artgen {self.run.backend.partition('.')[0]} train --output {typed(self.run.folder)} --resume"
             )
         return bool(over)
 

@@ -120,7 +120,7 @@ def test_files_of_others_are_not_overwritten(tmp_path: Path) -> None:
 def test_an_output_that_cannot_be_written_gets_a_sentence(tmp_path: Path) -> None:
     folder = many(tmp_path / "p", 6)
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OutputError, match=r"file/out: Not a directory"):
+    with pytest.raises(OutputError, match=r"file/out: a file is there, where a folder is to be; choose another --output"):
         prepare([folder], tmp_path / "file" / "out", SMALL)
 
 
