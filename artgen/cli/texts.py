@@ -150,7 +150,10 @@ def modify(modality: str, own: Any, options: Values, inputs: list[str]) -> None:
         for source, before, work in zip(inputs, works_in, works, strict=True):
             assert isinstance(work, Text)
             voice.close()
-            edits = work.edits(before)
+            # Both texts of --between were there: what came is the passage alone.
+            start = _read(options["between"]).characters if options.get("between") else ""
+            old = start + before.characters
+            edits = work.edits(Text(old))
             told.append({"input": source, "seeds": list(work.seeds), **_told(work), "edits": [_edit(edit) for edit in edits]})
             if where is not None:
                 name = "stdin" if source == "-" else Path(source).stem
@@ -165,7 +168,7 @@ def modify(modality: str, own: Any, options: Values, inputs: list[str]) -> None:
                 watch.end(work)
             elif where is None:
                 _print(work.characters)
-            show_changes(before.characters, edits, sys.stderr)
+            show_changes(old, edits, sys.stderr)
             if where is not None:
                 voice.result(None, told[-1]["path"])
     voice.open([each["path"] for each in told if "path" in each], own)

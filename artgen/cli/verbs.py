@@ -175,6 +175,8 @@ def evaluate(modality: str, own: Any, options: Values, arguments: Arguments) -> 
     for values in told.values():
         if "sheet" in values:
             voice.say(f"sheet: {values['sheet']}")
+    if not own.output and any(score.sheet is not None for score in scores.values()):
+        voice.say("--output FOLDER keeps the sheets: what was made beside the nearest of what was learned from")
 
 
 def backends(own: Any, options: Values, arguments: Arguments) -> None:

@@ -15,7 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -228,6 +228,8 @@ def _read(found: Found, corpus: Corpus, options: Prepare, progress: Progress) ->
     encodings: Counter[str] = Counter()
     skipped: list[Skipped] = list(found.skipped)
     total = sum(item.source.size for item in found.items)
+    without: list[SourceError] = []  # tables that have not the column asked for
+    with_it = False
     progress.start("Reading texts", total, "bytes")
     try:
         with Reader() as reader:
@@ -238,9 +240,12 @@ def _read(found: Found, corpus: Corpus, options: Prepare, progress: Progress) ->
                     for document in documents(item.source, reader, options.reading, told):
                         corpus.add(document)
                     encodings[told.encoding] += 1
+                    with_it = with_it or PurePath(item.source.name).suffix.lower() in TABLES
                 except SourceError as error:
-                    if "--column takes" in str(error) or len(found.items) == 1:  # what was typed, not one of many files
+                    if len(found.items) == 1:  # what was typed, not one of many files
                         raise
+                    if ": no column " in str(error):
+                        without.append(error)
                     corpus.drop(before)
                     skipped.append(Skipped(item.source.name, str(error).removeprefix(f"{item.source.name}: ").partition("; ")[0]))
                 for remark in told.remarks:
@@ -249,6 +254,8 @@ def _read(found: Found, corpus: Corpus, options: Prepare, progress: Progress) ->
                 progress.advance(item.source.size)
     finally:
         progress.finish()
+    if without and not with_it:  # a column that no table has was mistyped
+        raise without[0]
     return {"encodings": dict(encodings), "skipped": skipped}
 
 

@@ -229,7 +229,10 @@ def decode(path: Path) -> str:
             raise SourceError(f"{path}: too large for one work: {size / 2**20:.0f} MB, at most {LIMIT // 2**20} are opened")
         if size == 0:
             return ""
-        found = detect(lambda: path.open("rb"), str(path))
+        try:
+            found = detect(lambda: path.open("rb"), str(path))
+        except SourceError as error:  # --encoding is an option of prepare alone
+            raise SourceError(f"{str(error).partition('; ')[0]}; give a text in UTF-8") from None
         with path.open("rb") as file, lines_of(file, found) as stream:
             return stream.read()
     except OSError as error:

@@ -104,7 +104,12 @@ def read_marks(path: str | Path) -> marks.Marks:
     path = Path(path)
     if clip_kinds.is_clip_format(_head(path)):
         return marks.from_clip(clips.read_comment(path))
-    return image.read_marks(path)
+    try:
+        return image.read_marks(path)
+    except SourceError:
+        if path.suffix.lower() not in clips.ENDINGS:
+            raise
+        raise SourceError(f"{path}: not a clip of a known kind; give a clip such as MP4, WebM or GIF") from None
 
 
 def read_text(path: str | Path) -> str | None:

@@ -236,6 +236,8 @@ def test_evaluate_prints_floors_and_saves_sheets(run: Any, model: Path, dataset:
     assert "mean@N=2" in said.out
     assert "sheet: sheets/colour.png" in said.err
     assert json.loads(Path("sheets/scores.json").read_text())["colour"]["sheet"] == "sheets/colour.png"
+    assert "--output FOLDER keeps the sheets" not in said.err
+    assert "--output FOLDER keeps the sheets" in run("image", "evaluate", model, dataset, "--items", "2").err
     told = run("image", "evaluate", model, dataset, "--json").json["scores"]
     assert (told["colour"]["floor"], told["unknown"]["value"], told["colour"]["better"]) == (0.0, None, "lower")
 

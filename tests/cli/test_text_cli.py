@@ -178,10 +178,19 @@ def test_modify_streams_a_continuation_and_saves_files(
     assert Path(saved.strip()).read_text(encoding="utf-8") == out.removesuffix("\n")
 
 
+def test_a_prompt_that_is_no_text_is_not_sent_to_an_option_of_prepare(rhyme: Model, capsys: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(bytes(range(256)) * 4)
+    assert main(["text", "generate", "--model", str(rhyme.folder), "--prompt-file", str(tmp_path / "a.bin")]) == 2
+    said = capsys.readouterr().err
+    assert said.strip().endswith("no text; give a text in UTF-8")
+    assert "--encoding" not in said
+
+
 def test_between_takes_the_first_text_as_its_value(run: Any, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Row, row,", encoding="utf-8")
     (tmp_path / "b.txt").write_text("Gently down", encoding="utf-8")
-    out, _ = run("modify", "--between", str(tmp_path / "a.txt"), str(tmp_path / "b.txt"), "--length", "15")
+    out, told = run("modify", "--between", str(tmp_path / "a.txt"), str(tmp_path / "b.txt"), "--length", "15")
+    assert "+ Row, row,{" in told  # what came is the passage: both texts were there
     assert out.startswith("Row, row,")
     assert out.endswith("Gently down\n")
 

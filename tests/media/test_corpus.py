@@ -180,6 +180,23 @@ def test_rows_of_tables(tmp_path: Path, name: str, comma: str) -> None:
     assert csv.field_size_limit() == LIMIT  # of the process, so it is put back
 
 
+def test_a_table_among_other_texts_stops_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    (folder / "page.txt").write_text(f"{WORDS} " * 40)
+    (folder / "names.csv").write_text(f"id,name\n1,{WORDS}\n")
+    (folder / "chat.jsonl").write_text(f'{{"text": "{WORDS}"}}\n')
+
+    def skipped(place: str, **options: Any) -> dict[str, str]:
+        dataset = prepare([folder], tmp_path / place, Prepare(**options))
+        return {item.file.rpartition("/")[2]: item.reason for item in dataset.manifest.skipped}
+
+    assert skipped("a") == {"names.csv": "which column holds the text? --column takes one of: id, name"}
+    assert skipped("b", column="name") == {"chat.jsonl": "no column 'name'"}
+    with pytest.raises(SourceError, match=r"chat\.jsonl: no column .nome.; --column takes one of: text"):
+        skipped("c", column="nome")  # no table has it: it was mistyped
+
+
 def test_a_table_without_rows_gets_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no row in it can be read"):
         made(tmp_path, "bad\nworse\n", "t.jsonl")

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from artgen.artwork import read_recipe
+from artgen.errors import SourceError
 from artgen.media import image, marks, video
 from artgen.recipe import COMPOSITE, GENERATED
 
@@ -259,3 +261,9 @@ def test_text_chunks_are_in_the_order_that_pillow_writes() -> None:
     info = marks.png_info(SHORT, GENERATED)
     assert isinstance(info, PngImagePlugin.PngInfo)
     assert [body.split(b"\0")[0] for _, body, *_ in info.chunks] == [b"artgen:recipe", b"XML:com.adobe.xmp"]
+
+
+def test_what_is_named_as_a_clip_and_is_none_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("Dear diary, " * 20)
+    with pytest.raises(SourceError, match=r"a\.mp4: not a clip of a known kind; give a clip such as MP4, WebM or GIF"):
+        read_recipe(tmp_path / "a.mp4")
