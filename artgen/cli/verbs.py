@@ -42,6 +42,7 @@ def prepare(modality: str, own: Any, options: Values, arguments: Arguments) -> N
         voice.say(rest) if rest else None
     told: Values = {"dataset": str(dataset.folder), "kind": dataset.kind, "count": len(dataset), "classes": dataset.classes}
     told["skipped"] = [{"file": file, "reason": reason} for file, reason in skipped]
+    told["notes"] = {name: value for name, value in dataset.manifest.notes.items() if name != "key"}
     classes = f" in {len(dataset.classes)} classes" if dataset.classes else ""
     left_out = f", {len(skipped)} skipped" if skipped else ""
     voice.result(told, f"{dataset.folder}: {len(dataset)} usable{classes}{left_out}")

@@ -269,3 +269,12 @@ def test_no_torch_where_no_gpu_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     there.clear()
     monkeypatch.setattr(sys, "platform", "darwin")
     assert api._may_have_gpu()
+
+
+def test_prepare_tells_programs_of_the_vocabulary_and_the_encodings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Grüße aus Köln. " * 40, encoding="utf-16")
+    assert main(["text", "prepare", str(tmp_path / "a.txt"), "--output", str(tmp_path / "data"), "--json"]) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert (notes["encodings"], notes["characters"]) == ({"utf-16": 1}, 640)
+    assert notes["vocabulary"] > len(set("Grüße aus Köln. "))
+    assert "key" not in notes
