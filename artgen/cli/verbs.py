@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -167,17 +167,26 @@ def evaluate(modality: str, own: Any, options: Values, arguments: Arguments) -> 
             told[name]["sheet"] = str(score.sheet.save(Path(own.output) / f"{name}{score.sheet.endings[0]}"))
     if own.output:
         _write_scores(Path(own.output), told)
+    protocols, remarks = _once([score.protocol for score in scores.values()])
     rows = [
-        (name, _number(score.value), _number(score.floor), score.better, score.description, score.protocol)
-        for name, score in scores.items()
+        (name, _number(score.value), _number(score.floor), score.better, score.description, protocol)
+        for (name, score), protocol in zip(scores.items(), protocols, strict=True)
     ]
     voice.table(_plain({"model": arguments["model"], "dataset": arguments["dataset"], "scores": told}),
                 ("score", "value", "floor (real against real)", "better", "what it tells", "protocol"), rows)  # fmt: skip
+    for remark in remarks:
+        voice.say(remark)
     for values in told.values():
         if "sheet" in values:
             voice.say(f"sheet: {values['sheet']}")
     if not own.output and any(score.sheet is not None for score in scores.values()):
         voice.say("--output FOLDER keeps the sheets: what was made beside the nearest of what was learned from")
+
+
+def _once(protocols: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The protocols without the remarks in brackets at their ends, and each of these once."""
+    parts = [protocol.partition(" (") for protocol in protocols]
+    return [name for name, _, _ in parts], list(dict.fromkeys(remark.removesuffix(")") for _, _, remark in parts if remark))
 
 
 def backends(own: Any, options: Values, arguments: Arguments) -> None:

@@ -89,7 +89,9 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, stderr:
     stream = sys.stderr if stderr else sys.stdout
     # A pipe has no width: one wide enough keeps each row on its line, for grep.
     console = Console(file=stream, width=None if stream.isatty() else 400)
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")  # a long name goes on in the next line: cut, it could not be copied
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)

@@ -15,6 +15,7 @@ from noise_fixtures import cat, dataset, model, place  # noqa: F401 - fixtures
 from typed import run  # noqa: F401 - fixtures
 
 import artgen
+from artgen.cli import verbs
 from artgen.errors import Interrupted
 from artgen.recipe import GENERATED
 
@@ -240,6 +241,14 @@ def test_evaluate_prints_floors_and_saves_sheets(run: Any, model: Path, dataset:
     assert "--output FOLDER keeps the sheets" in run("image", "evaluate", model, dataset, "--items", "2").err
     told = run("image", "evaluate", model, dataset, "--json").json["scores"]
     assert (told["colour"]["floor"], told["unknown"]["value"], told["colour"]["better"]) == (0.0, None, "lower")
+
+
+def test_a_remark_on_several_scores_is_made_once() -> None:
+    protocols, remarks = verbs._once(
+        ["artgen-FD@cls-1@N=8 (too few)", "artgen-SWD@N=8 (too few)", "artgen-copies@N=8", "x (a (b) c)"]
+    )
+    assert protocols == ["artgen-FD@cls-1@N=8", "artgen-SWD@N=8", "artgen-copies@N=8", "x"]
+    assert remarks == ["too few", "a (b) c"]
 
 
 def test_evaluate_tells_a_folder_that_cannot_be_written_before_any_work(
