@@ -40,7 +40,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     ``backend`` is the full name (``image.gan``), ``network`` what :meth:`artgen.backend.Backend.build` takes,
     ``generate`` the model's own defaults for the options of ``generate``, ``train`` how it was trained,
-    ``sha256`` the hash of the weights file, by which a damaged one is found out.
+    ``sha256`` the hash of the weights file, by which a damaged one is found out, ``files`` those of the other files by name.
     """
 
     artgen: str
@@ -53,6 +53,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     licence: str = ""
     scores: dict[str, float] = {}
     sha256: str = ""
+    files: dict[str, str] = {}
 
 
 class Model:
@@ -89,6 +90,11 @@ class Model:
             raise ModelError(f"{path}: damaged ({error}); train the model again or restore the file") from None
         if not (folder / WEIGHTS).is_file():
             raise ModelError(f"{folder / WEIGHTS}: missing; restore the file or train the model again")
+        for name, wanted in config.files.items():
+            # One that is missing is told by what needs it, which knows what to do without.
+            if (folder / name).is_file() and file_sha256(folder / name) != wanted:
+                reason = f"not the file that {CONFIG} was written with"
+                raise ModelError(f"{folder / name}: damaged ({reason}); restore the file or train the model again")
         return cls(folder, config)
 
     @property
@@ -365,7 +371,8 @@ def save_model(
         try:
             kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
             write_atomically(temporary / WEIGHTS, lambda path: save_file(kept, path, metadata={"format": "pt"}))
-            told = {**(beside or {}), **msgspec.to_builtins(config), "sha256": file_sha256(temporary / WEIGHTS)}
+            hashes = {name: hashlib.sha256(content).hexdigest() for name, content in (files or {}).items()}
+            told = {**(beside or {}), **msgspec.to_builtins(config), "sha256": file_sha256(temporary / WEIGHTS), "files": hashes}
             write_atomically(temporary / CONFIG, msgspec.json.format(msgspec.json.encode(told, order="sorted"), indent=1))
             write_atomically(temporary / CARD, card.encode())
             for name, content in (files or {}).items():

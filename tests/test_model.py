@@ -147,6 +147,19 @@ def test_weights_with_a_changed_byte_are_damaged_too(tmp_path: Path) -> None:
         Model.open(model.folder).tensors()
 
 
+def test_another_file_with_a_changed_byte_is_damaged_too(tmp_path: Path) -> None:
+    model = save_model(tmp_path / "m", CONFIG_VALUE, weights(), "", {"words.json": b'["red", "green"]'})
+    assert Model.open(model.folder).file("words.json").startswith(b"[")
+    (model.folder / "words.json").write_bytes(b'["rad", "green"]')
+    with pytest.raises(
+        ModelError, match=r"words.json: damaged \(not the file that config.json was written with\); restore the file"
+    ):
+        Model.open(model.folder)
+    (model.folder / "words.json").unlink()
+    with pytest.raises(ModelError, match=r"words\.json: No such file"):
+        Model.open(model.folder).file("words.json")
+
+
 def test_a_pickle_in_the_place_of_the_weights_is_refused_and_not_run(tmp_path: Path) -> None:
     model = saved(tmp_path / "m")
     marker = tmp_path / "executed"
