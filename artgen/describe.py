@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from artgen import signing
+from artgen import registry, signing
 from artgen.artwork import OWN_MODALITIES, open_artwork, read_text
 from artgen.backend import DEFAULT_MINUTES
 from artgen.dataset import Dataset, is_dataset
-from artgen.errors import ModelError, SourceError
+from artgen.errors import ArtgenError, ModelError, SourceError
 from artgen.files import similar, typed
 from artgen.media import audio, film, video
 from artgen.model import CONFIG, WEIGHTS, Model, starters
@@ -236,7 +236,7 @@ def summary(run: str | os.PathLike[str]) -> dict[str, Any]:
     pictures = sorted((place / "previews").glob("[0-9]*"))
     modality = facts["backend"].partition(".")[0]
     steps = facts["next"]
-    if facts["dataset"]:
+    if facts["dataset"] and _measures(facts["backend"]):
         steps = [steps[0], f"artgen {modality} evaluate {typed(place)} {typed(facts['dataset'])}", *steps[1:]]
     lapse = place / "timelapse.gif"
     return {
@@ -244,6 +244,15 @@ def summary(run: str | os.PathLike[str]) -> dict[str, Any]:
         "previews": str(place / "previews") if pictures else "", "count": len(pictures),
         "timelapse": str(lapse) if lapse.is_file() else "", "next": steps,
     }  # fmt: skip
+
+
+def _measures(backend: str) -> bool:
+    """Whether models of ``backend`` can be evaluated; of one that is not installed it is supposed."""
+    modality, _, name = backend.partition(".")
+    try:
+        return "evaluate" in registry.get(modality, name).verbs()
+    except ArtgenError:
+        return True
 
 
 def _improved(name: str, best: float | None, records: list[dict[str, Any]]) -> dict[str, Any] | None:

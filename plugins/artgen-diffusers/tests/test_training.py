@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from artgen import api
 from artgen.artwork import Image
 from artgen.dataset import Dataset
+from artgen.describe import summary
 from artgen.errors import DatasetError, ModelError, OptionError, UsageError
 from artgen.model import Model
 from artgen.training.step import seeded
@@ -149,6 +150,11 @@ def test_a_trained_lora_knows_its_licence_and_its_base(lora_run: Path, pipelines
     assert (recipe.licence, recipe.backend) == ("creativeml-openrail-m", "image.diffusers")
     assert recipe.model["base_pipeline"] == "StableDiffusionPipeline"
     assert len(recipe.model["base_sha256"]) == 64
+
+
+def test_what_to_type_next_is_what_this_backend_can_do(lora_run: Path) -> None:
+    told = [line.split()[2] for line in summary(lora_run)["next"]]
+    assert told == ["generate", "train"]  # and no evaluate
 
 
 def test_a_lora_whose_base_is_gone_is_told(lora_run: Path, tmp_path: Path) -> None:
