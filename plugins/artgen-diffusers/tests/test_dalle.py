@@ -416,6 +416,11 @@ def test_a_tokenizer_of_another_model_is_refused(model: Model, tmp_path: Path) -
 
     shutil.copytree(model.folder, tmp_path / "model")
     wording.train_tokenizer(["a b", "c d"], 290).save(tmp_path / "model" / "tokenizer.json")
+    with pytest.raises(ModelError, match=r"tokenizer\.json: damaged \(not the file that config\.json was written with\)"):
+        api.generate("image", model=tmp_path / "model", seed=1)
+    # And where config.json says nothing of the file, as those of older versions:
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps({**config, "files": {}}))
     with pytest.raises(ModelError, match=r"tokenizer\.json has \d+ tokens, the network \d+; restore the file"):
         api.generate("image", model=tmp_path / "model", seed=1)
 

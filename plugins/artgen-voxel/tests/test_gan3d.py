@@ -101,7 +101,10 @@ def test_a_stopped_prepare_goes_on_and_a_finished_one_is_found(tmp_path: Path) -
 def test_nothing_usable_tells_why(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     np.save(tmp_path / "p" / "a.npy", np.zeros((8, 8, 8), bool))
-    with pytest.raises(SourceError, match="none of 1 files is a usable shape"):
+    with pytest.raises(SourceError, match=r"a\.npy: not a usable shape: empty: 0 voxels, needs 20 \(--min-voxels\)"):
+        prepare([tmp_path / "p"], tmp_path / "out", Prepare(workers=1))
+    np.save(tmp_path / "p" / "b.npy", np.zeros((8, 8, 8), bool))
+    with pytest.raises(SourceError, match="none of 2 files is a usable shape"):
         prepare([tmp_path / "p"], tmp_path / "out", Prepare(workers=1))
     assert not (tmp_path / "out").exists()
 
