@@ -62,7 +62,7 @@ BRIEF = Recipe(
 )  # fmt: skip
 SKETCH = Recipe(
     layers=3, heads=2, width=128, context=256, first_context=64, batch=4, learning_rate=4e-3, dropout=0.0, weight_decay=0.1,
-    runs=(8192, 32768), average=0.01,
+    runs=(8192, 32768),
 )  # fmt: skip
 STANDARD = Recipe(
     layers=6, heads=4, width=256, context=256, first_context=128, batch=16, learning_rate=1.5e-3, dropout=0.1, weight_decay=0.1,
