@@ -66,10 +66,12 @@ class _Pace:
 
     def __init__(self, now: float) -> None:
         self.started = now
+        self._waited = 0.0
         self._marks = deque([(now, 0.0)])
 
     def add(self, now: float, done: float) -> None:
         """``done`` is done at ``now``."""
+        now -= self._waited
         if len(self._marks) < 2 or now - self._marks[-2][0] >= _RECENT / 30:
             self._marks.append((now, done))
         else:
@@ -77,13 +79,9 @@ class _Pace:
         while len(self._marks) > 2 and now - self._marks[1][0] >= _RECENT:
             self._marks.popleft()
 
-    def shift(self, before: float) -> None:
-        """``before`` more was done, but not now."""
-        self._marks = deque((now, done + before) for now, done in self._marks)
-
     def wait(self, seconds: float) -> None:
         """Another piece of work took these seconds."""
-        self._marks = deque((now + seconds, done) for now, done in self._marks)
+        self._waited += seconds
 
     @property
     def passed(self) -> float:
@@ -107,19 +105,20 @@ class _Piece:
     printed: float
     pace: _Pace
     done: float = 0.0
+    before: float = 0.0
     note: str = ""
     ends: float | None = None
 
     def expect(self, total: float, before: float, seconds: float | None, now: float) -> None:
         self.total = total
         self.done += before
-        self.pace.shift(before)
+        self.before += before
         self.ends = None if seconds is None else now + seconds
 
     def advance(self, amount: float, note: str, now: float) -> None:
         self.done += amount
         self.note = note or self.note
-        self.pace.add(now, self.done)
+        self.pace.add(now, self.done - self.before)
 
     def times(self, now: float) -> list[str]:
         """What gets done in a second and how long the rest will take, as far as they are known."""
@@ -133,7 +132,7 @@ class _Piece:
     def line(self, now: float) -> str:
         of = f" of {digits(self.total)}" if self.total else ""
         counted = f"{self.description}: {digits(self.done)}{of}{' ' + self.unit if self.unit else ''}"
-        self.pace.add(now, self.done)
+        self.pace.add(now, self.done - self.before)
         return ", ".join([counted, *self.times(now), *([self.note] if self.note else [])])
 
 

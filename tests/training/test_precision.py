@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from tests_training_tiny import TinyTask
 
 from artgen.backend import TrainOptions
 from artgen.media.prepare_image import Prepare, prepare
-from artgen.training import Run, fit
+from artgen.training import Run, fit, precision
 from artgen.training.precision import Choice, NotFiniteError, calibrate
 from artgen.training.task import Batch, Position
 
@@ -21,48 +20,64 @@ CPU = torch.device("cpu")
 PLAIN, HALF = Choice("fp32", "contiguous"), Choice("bf16", "contiguous")
 
 
-def taking(seconds: dict[Choice, float]) -> Callable[[Choice], Callable[[], object]]:
+class Watch:
+    """A clock that only steps move."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    made = Watch()
+    monkeypatch.setattr(precision, "time", made)
+    return made
+
+
+def taking(watch: Watch, seconds: dict[Choice, float]) -> Callable[[Choice], Callable[[], object]]:
     """Steps of these lengths; one of less than nothing computes no number."""
 
     def trial(choice: Choice) -> Callable[[], object]:
         def step() -> None:
             if seconds[choice] < 0:
                 raise NotFiniteError(f"the loss is nan in {choice}")
-            time.sleep(seconds[choice])
+            watch.now += seconds[choice]
 
         return step
 
     return trial
 
 
-def test_the_faster_format_is_chosen_and_both_are_told() -> None:
-    found = calibrate([PLAIN, HALF], taking({PLAIN: 0.05, HALF: 0.005}), CPU)
-    assert found.choice == HALF
+def test_the_faster_format_is_chosen_and_both_are_told(watch: Watch) -> None:
+    found = calibrate([PLAIN, HALF], taking(watch, {PLAIN: 0.05, HALF: 0.005}), CPU)
+    assert (found.choice, found.seconds) == (HALF, pytest.approx(0.005))
     assert list(found.measured) == ["fp32, contiguous", "bf16, contiguous"]
     assert found.broken == ()
 
 
 @pytest.mark.parametrize("wrong", [PLAIN, HALF])
-def test_a_format_that_computes_no_numbers_is_left_out(wrong: Choice) -> None:
+def test_a_format_that_computes_no_numbers_is_left_out(wrong: Choice, watch: Watch) -> None:
     right = HALF if wrong == PLAIN else PLAIN
-    found = calibrate([PLAIN, HALF], taking({wrong: -1, right: 0.002}), CPU)
+    found = calibrate([PLAIN, HALF], taking(watch, {wrong: -1, right: 0.002}), CPU)
     assert found.choice == right
     assert found.broken == (str(wrong),)
     assert list(found.measured) == [str(right)]
 
 
-def test_where_no_format_computes_numbers_the_first_error_is_told() -> None:
+def test_where_no_format_computes_numbers_the_first_error_is_told(watch: Watch) -> None:
     with pytest.raises(NotFiniteError, match="nan in fp32, contiguous"):
-        calibrate([PLAIN, HALF], taking({PLAIN: -1, HALF: -1}), CPU)
+        calibrate([PLAIN, HALF], taking(watch, {PLAIN: -1, HALF: -1}), CPU)
 
 
-def test_a_first_step_of_three_times_the_best_is_the_only_one() -> None:
+def test_a_first_step_of_three_times_the_best_is_the_only_one(watch: Watch) -> None:
     steps: list[Choice] = []
 
     def trial(choice: Choice) -> Callable[[], object]:
         def step() -> None:
             steps.append(choice)
-            time.sleep(0.6 if choice == HALF else 0.001)
+            watch.now += 0.6 if choice == HALF else 0.001
 
         return step
 
