@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # Set before anything imports torch or huggingface_hub, which read them once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,12 +21,16 @@ with warnings.catch_warnings():
 import numpy as np
 import pytest
 
+from artgen import api
 from artgen.artwork import Image
 from artgen_diffusers.borrowed import borrowed
 
+Pipelines = Callable[[str], Path]
+SIZE = {"width": 32, "height": 32}
+
 
 @pytest.fixture(scope="session")
-def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Pipelines:
     """The folder of a tiny pipeline by its name; tests must not write into it."""
     place = tmp_path_factory.mktemp("pipelines")
 
@@ -51,3 +56,10 @@ def blob(number: int, height: int = 40, width: int = 48, channels: int = 3) -> n
 def picture(tmp_path: Path) -> Path:
     """A picture of the user's own, 48x40."""
     return Image(blob(1)).save(tmp_path / "own.png")
+
+
+def made(folder: Path, seed: int = 7, **options: Any) -> np.ndarray:
+    """The pixels of one picture of the pipeline in ``folder``, after two steps."""
+    works = api.generate("image", model=folder, backend="diffusers", seed=seed, device="cpu", **{"steps": 2, **options})
+    assert len(works) == 1
+    return works[0].numpy()
