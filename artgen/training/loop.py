@@ -22,7 +22,9 @@ from artgen.dataset import Dataset
 from artgen.errors import Interrupted, TrainingError
 from artgen.files import typed
 from artgen.model import Model
+from artgen.nn.styled import compiling
 from artgen.training.budget import Goal, duration, parse_goal
+from artgen.training.memory import keep_freed
 from artgen.training.order import batch_indices
 from artgen.training.outcome import adopt, best_metric, finish_stage, save_trained
 from artgen.training.plan import Clock, Plan
@@ -46,6 +48,7 @@ def fit(tasks: Task | Sequence[Task], dataset: Dataset, run: Run, progress: Prog
         Interrupted: Ctrl-C or SIGTERM; the state was saved.
         OutputError: a file cannot be written; the states before are as they were.
     """
+    keep_freed()
     stages = [tasks] if isinstance(tasks, Task) else list(tasks)
     processes = Processes(run.device)
     goal = parse_goal(run.options.until, dict.fromkeys(name for task in reversed(stages) for name in task.metrics))
@@ -53,7 +56,7 @@ def fit(tasks: Task | Sequence[Task], dataset: Dataset, run: Run, progress: Prog
     metric = best_metric(run.options, stages[-1], goal if aimed == len(stages) - 1 else None)
     found = run.state()
     clock = Clock(**found[1]["clock"]) if found else Clock()
-    with _stop_on_signal() as stop, repeatable(processes.device):
+    with _stop_on_signal() as stop, repeatable(processes.device), compiling():
         for number, task in enumerate(stages):
             task.begin(dataset, stages[:number])
             if number < clock.stage:

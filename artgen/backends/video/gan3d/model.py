@@ -44,8 +44,8 @@ class SpaceTimeConv(nn.Module):
     def forward(self, x: Tensor, style: Tensor, weights: Tensor) -> Tensor:
         """Convolve, normalise every place over its channels, apply the style of its moment, rectify."""
         x = doubled(x, self.conv.weight) if self.grow else self.conv(x)
-        found = self.affine(style).transpose(1, 2) @ weights.T.to(style.dtype)  # [B, 2 C_out, T - 2]
-        return styled(x, *found.chunk(2, 1))
+        found = weights.to(style.dtype) @ self.affine(style)  # [B, T - 2, 2 C_out], the channels beside each other as those of x
+        return styled(x, *found.transpose(1, 2).chunk(2, 1))
 
 
 class Stage(nn.Module):
