@@ -225,6 +225,13 @@ class Backend(ABC):
         """What one training step computes; several tasks are stages, run in order by the loop."""
         raise self._missing("train")
 
+    def settled(self, options: Options, dataset: Dataset | None = None) -> dict[str, object]:
+        """What ``options`` of a training come to where they leave something open, by name; ``--dry-run`` tells it.
+
+        Without ``dataset`` only what does not depend on it. The default settles nothing.
+        """
+        return {}
+
     def train(self, dataset: Dataset, run: Run, options: Options, progress: Progress = SILENT) -> Model:
         """Train on ``dataset`` in ``run``; the default builds :meth:`task` from the run's seed and gives it to the shared loop."""
         from artgen.training import fit, seeded

@@ -41,10 +41,23 @@ class TrainPlan:
     resume: bool
     device: str
 
+    def settled(self) -> dict[str, object]:
+        """What the options leave open (a preset's batch size, a budget) and what it comes to; some hangs on a prepared dataset."""
+        from artgen.training.budget import minutes_allowed
+
+        dataset = None if self.prepare is not None else Dataset.open(self.dataset, self.backend.modality)
+        found = {**self.backend().settled(self.options, dataset)}
+        if self.options.minutes is None and (minutes := minutes_allowed(self.options)) is not None:
+            found.setdefault("minutes", minutes)
+        given = self.options.asdict()
+        return {name: value for name, value in found.items() if value is not None and given.get(name) != value}
+
     def to_toml(self) -> str:
         """The resolved configuration; saved as a file it can be given with ``--config``."""
         facts = {"backend": f"{self.backend.modality}.{self.backend.name}"}
         lines = [f"# run: {self.output}", f"# dataset: {self.dataset}", *toml_lines({**facts, **self.options.asdict()})]
+        if settled := self.settled():
+            lines += ["", "# left open above, which comes to:", *(f"# {line}" for line in toml_lines(settled))]
         if self.prepare is not None:
             lines += ["", f"# how {', '.join(self.sources)} is prepared", "[prepare]", *toml_lines(self.prepare.asdict())]
         return "\n".join(lines) + "\n"

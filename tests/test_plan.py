@@ -140,3 +140,17 @@ def test_other_processes_wait_for_the_dataset(pictures: Path, tmp_path: Path, mo
     noise_plugin.Noise().prepare([pictures], plan.dataset, noise_plugin.Noise.Prepare())
     waiting.join(30)
     assert len(opened[0]) == 24
+
+
+def test_a_plan_tells_what_is_left_open_and_its_file_stays_open(pictures: Path, dataset: Path, tmp_path: Path) -> None:
+    raw = plan_training("image", pictures, tmp_path / "run", backend="gan")
+    assert raw.settled() == {"batch_size": 16, "learning_rate": 0.001, "minutes": 30.0}
+    text = raw.to_toml()
+    assert "# left open above, which comes to:\n# batch_size = 16\n# learning_rate = 0.001\n# minutes = 30.0\n" in text
+    (tmp_path / "settings.toml").write_text(text)
+    again = plan_training("image", pictures, tmp_path / "run", config=tmp_path / "settings.toml", preset="standard")
+    assert again.settled()["batch_size"] == 32  # the file fixed nothing that the preset decides
+    closed = plan_training("image", pictures, tmp_path / "run", backend="gan", batch_size=8, learning_rate=1e-4, steps=3)
+    assert closed.settled() == {}
+    assert "left open" not in closed.to_toml()
+    assert plan_training("image", dataset, backend="noise", steps=1).settled() == {}

@@ -60,6 +60,7 @@ def train(modality: str, own: Any, options: Values, arguments: Arguments) -> Non
     )  # fmt: skip
     if own.dry_run:
         resolved: Values = {"output": str(plan.output), "dataset": str(plan.dataset), "options": plan.options.asdict()}
+        resolved["settled"] = _plain(plan.settled())
         resolved["prepare"] = plan.prepare.asdict() if plan.prepare else None
         voice.result(resolved, plan.to_toml().rstrip("\n"))
         return

@@ -445,3 +445,15 @@ def test_the_plain_network_needs_three_samples(dataset: Dataset, monkeypatch: py
 def test_a_recipe_survives_its_file() -> None:
     for plan in (presets.SKETCH, presets.STANDARD, presets.LARGE, presets.PLAIN):
         assert msgspec.json.decode(msgspec.json.encode(plan), type=presets.Recipe) == plan
+
+
+def test_what_is_settled_is_what_is_trained() -> None:
+    told = Rnn().settled(Rnn.Train(minutes=20.0))
+    plan = settled(Rnn.Train(minutes=20.0))
+    assert told == {
+        "batch_size": plan.batch, "dropout": plan.dropout, "preset": "standard", "codes": plan.codec["codebooks"],
+        "codec_minutes": 10.0,
+    }  # fmt: skip
+    told = Rnn().settled(Rnn.Train(preset="sketch", steps=4, batch_size=3, codes=2, dropout=0.5))
+    assert told == {"batch_size": 3, "dropout": 0.5, "codes": 2}
+    assert Rnn().settled(Rnn.Train(representation="mulaw")) == {"batch_size": presets.PLAIN.batch, "dropout": 0.0}

@@ -251,3 +251,16 @@ def test_clips_of_another_shape_are_refused(tmp_path: Path, frames: int, size: i
     odd = clips(tmp_path, count=2, frames=frames, size=size)
     with pytest.raises(DatasetError, match=sentence):
         Gan3d().task(odd, options())
+
+
+@pytest.mark.parametrize("given", [{}, {"preset": "large"}, {"architecture": "vgan"}, {"batch_size": 6, "learning_rate": 0.01}])
+def test_what_is_settled_is_what_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]) -> None:
+    fitted: list[Any] = []
+    monkeypatch.setattr("artgen.training.fit", lambda task, data, run, progress: fitted.append((task, run)))
+    data, options, backend = clips(tmp_path / "data"), Gan3d.Train(**given), Gan3d()
+    backend.train(data, Run.create(tmp_path / "run", backend="video.gan3d", options=options, dataset=data), options)
+    task, run = fitted[0]
+    told = backend.settled(options, data)
+    assert run.options.batch_size == told["batch_size"] == given.get("batch_size", told["batch_size"])
+    rates = [phase.learning_rate(Position(10**4, 10**12)) for phase in task.phases]
+    assert rates == [pytest.approx(told["learning_rate"])] * len(task.phases)

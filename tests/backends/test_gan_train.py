@@ -163,3 +163,26 @@ def test_the_seed_decides_the_weights(dataset: Path, model: Model, tmp_path: Pat
     first = model.tensors()
     assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
     assert not torch.equal(first["generator.root.weight"], other["generator.root.weight"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"preset": "standard"}, {"architecture": "dcgan"}, {"batch_size": 6, "gamma": 3.0, "learning_rate": 0.01}],
+    ids=["nothing", "a preset", "the classic one", "everything"],
+)
+def test_what_is_settled_is_what_is_trained(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    fitted: list[Any] = []
+    monkeypatch.setattr("artgen.training.fit", lambda task, data, run, progress: fitted.append((task, run)))
+    data, options, backend = Dataset.open(dataset), Gan.Train(**given), Gan()
+    told = backend.settled(options, data)
+    run = Run.create(tmp_path / "run", backend="image.gan", options=options, dataset=data)
+    backend.train(data, run, options)
+    task, run = fitted[0]
+    assert run.options.batch_size == told["batch_size"] == given.get("batch_size", told["batch_size"])
+    # In the middle of a run that is endless the schedule is at its highest.
+    rates = [phase.learning_rate(Position(10**4, 10**12)) for phase in task.phases]
+    assert rates == [pytest.approx(told["learning_rate"])] * len(task.phases)
+    assert getattr(task, "gamma", None) == told.get("gamma")
+    assert backend.settled(options) == {name: told[name] for name in ("batch_size", "learning_rate")}

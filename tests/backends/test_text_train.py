@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from text_trainings import dataset, prepared, small, task_of, train, verses  # n
 import artgen
 from artgen.backends.text.transformer import presets
 from artgen.backends.text.transformer.backend import Transformer
+from artgen.backends.text.transformer.settle import settled
 from artgen.backends.text.transformer.task import noised
 from artgen.dataset import Dataset
 from artgen.errors import DatasetError, ModelError, OptionError, TrainingError
@@ -268,3 +270,15 @@ def test_too_little_text_and_a_damaged_tokenizer(tmp_path: Path) -> None:
     CharTokenizer("ab").save(data.folder / FILE)
     with pytest.raises(DatasetError, match="prepare it again"):
         task_of(data, context=None)
+
+
+@pytest.mark.parametrize("given", [{}, {"minutes": 20.0}, {"steps": 5, "width": 32, "batch_size": 3, "preset": "standard"}])
+def test_what_is_settled_is_what_is_trained(dataset: Dataset, given: dict[str, Any]) -> None:
+    options = Transformer.Train(**{"context": 16, **given})
+    told, plan = Transformer().settled(options, dataset), settled(dataset, options)
+    for name in ("layers", "width", "context", "learning_rate", "dropout", "weight_decay"):
+        assert told[name] == getattr(plan, name)
+    assert told["batch_size"] == plan.batch == given.get("batch_size", plan.batch)
+    assert (told["minutes"], told["items"] is None) == (given.get("minutes", None if "steps" in given else 30.0), bool(given))
+    assert ("preset" in told) == ("preset" not in given)
+    assert Transformer().settled(options) == {}  # everything hangs on the text

@@ -105,6 +105,12 @@ class Rnn(Backend):
 
         return make_tasks(Moments(dataset), options, settled(options), "cpu")
 
+    def settled(self, options: Any, dataset: Dataset | None = None) -> dict[str, Any]:
+        """The recipe, which hangs on the budget alone."""
+        from artgen.backends.audio.rnn.settle import told
+
+        return told(options)
+
     def train(self, dataset: Dataset, run: Run, options: Any, progress: Progress = SILENT) -> Model:
         """Settle the recipe (a run that goes on keeps its own), then train both stages in the shared loop."""
         from artgen.backends.audio.rnn.settle import make_tasks, recall

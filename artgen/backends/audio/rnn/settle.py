@@ -65,6 +65,21 @@ def settled(options: Rnn.Train) -> Recipe:
     return presets.recipe(options, minutes)
 
 
+def told(options: Rnn.Train) -> dict[str, object]:
+    """What ``options`` come to, by their names."""
+    plan, minutes = settled(options), minutes_allowed(options)
+    found: dict[str, object] = {"batch_size": plan.batch, "dropout": plan.dropout}
+    if options.representation == "mulaw":
+        return found
+    if options.preset == "auto":
+        found["preset"] = presets.chosen(options.preset, minutes)
+    if options.codec is None:
+        found["codes"] = plan.codec["codebooks"]
+        if minutes is not None:
+            found["codec_minutes"] = plan.share * minutes
+    return found
+
+
 def make_tasks(moments: Moments, options: Rnn.Train, plan: Recipe, device: str, progress: Progress = SILENT) -> list[Task]:
     """The stages for a recipe: a codec, unless one is brought, and the composer of its codes; or the plain network alone."""
     from artgen.backends.audio.rnn.codec_task import CodecTask

@@ -124,10 +124,22 @@ class Gan(Backend):
 
     def train(self, dataset: Dataset, run: Run, options: Any, progress: Progress = SILENT) -> Model:
         """In the shared loop, with the batch that the preset asks for."""
+        options = options.replace(batch_size=self.settled(options)["batch_size"])
+        return super().train(dataset, dataclasses.replace(run, options=options), options, progress)
+
+    def settled(self, options: Any, dataset: Dataset | None = None) -> dict[str, Any]:
+        """Batch and learning rate of the preset; with the dataset the weight of the penalty too."""
         from artgen.backends.image.gan import presets
 
-        settled = options.replace(batch_size=options.batch_size or presets.batch(options.architecture, options.preset))
-        return super().train(dataset, dataclasses.replace(run, options=settled), settled, progress)
+        found: dict[str, Any] = {"batch_size": options.batch_size or presets.batch(options.architecture, options.preset)}
+        if options.architecture == "dcgan":
+            return {**found, "learning_rate": options.learning_rate or presets.CLASSIC_RATE}
+        resolution = int(dataset.array("images").shape[1]) if dataset is not None else presets.RESOLUTIONS[0]
+        numbers = presets.recipe(options.preset, resolution, 1 if dataset is None else len(dataset))
+        found["learning_rate"] = options.learning_rate or numbers.learning_rate
+        if dataset is not None:
+            found["gamma"] = numbers.gamma if options.gamma is None else options.gamma
+        return found
 
     def generate(self, model: Model, seeds: Sequence[int], options: Any, progress: Progress = SILENT) -> Iterator[Artwork]:
         """One picture a seed; with ``walk`` or ``audio`` one film for all seeds."""

@@ -19,6 +19,7 @@ WIDTHS = {
 REFINED = {"brief": 2, "sketch": 3, "standard": 4, "compact": 5, "large": 7}
 # Weight of the gradient penalty at 32 pixels: a training of minutes does not live to see what a light one allows (docs/log.md).
 GAMMA = {"brief": 4.0, "sketch": 4.0, "standard": 0.5, "compact": 0.5, "large": 0.5}
+CLASSIC_RATE = 2e-4
 RESOLUTIONS = (32, 64, 128, 256)
 
 

@@ -220,7 +220,7 @@ class ClassicTask(PictureTask):
     def __init__(self, dataset: Dataset, options: Gan.Train) -> None:
         network = {"architecture": "dcgan", "resolution": resolution_of(dataset), "latent": 100, "class_counts": []}
         super().__init__(dataset, network, options.preset)
-        rate = 2e-4 if options.learning_rate is None else options.learning_rate
+        rate = presets.CLASSIC_RATE if options.learning_rate is None else options.learning_rate
         self.phases = (
             Phase("discriminator", list(self.discriminator.parameters()), classic_adam, lambda at: rate),
             Phase("generator", list(self.generator.parameters()), classic_adam, lambda at: rate),

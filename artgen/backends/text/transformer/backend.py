@@ -127,6 +127,12 @@ class Transformer(Backend):
 
         return make_task(dataset, options, settled(dataset, options))
 
+    def settled(self, options: Any, dataset: Dataset | None = None) -> dict[str, Any]:
+        """The whole recipe and the budget, which hang on the length of the text."""
+        from artgen.backends.text.transformer.settle import told
+
+        return {} if dataset is None else told(dataset, options)
+
     def train(self, dataset: Dataset, run: Run, options: Any, progress: Progress = SILENT) -> Model:
         """Settle the recipe (a run that goes on keeps its own), then train in the shared loop."""
         from artgen.backends.text.transformer.settle import budgeted, make_task, recall

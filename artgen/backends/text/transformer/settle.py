@@ -40,6 +40,17 @@ def settled(dataset: Dataset, options: Transformer.Train) -> Recipe:
     return msgspec.structs.replace(found, **shape, first_context=shape["context"])
 
 
+def told(dataset: Dataset, options: Transformer.Train) -> dict[str, object]:
+    """What ``options`` come to on this text, by their names."""
+    plan = settled(dataset, options)
+    budget, _ = budgeted(options, plan, len(dataset))
+    names = ("layers", "width", "context", "learning_rate", "dropout", "weight_decay")
+    found: dict[str, object] = {"batch_size": plan.batch, "minutes": budget.minutes, "items": budget.items}
+    if options.preset == "auto":
+        found["preset"] = presets.chosen(options.preset, len(dataset), minutes_allowed(options))
+    return found | {name: getattr(plan, name) for name in names}
+
+
 def budgeted(options: Transformer.Train, plan: Recipe, tokens: int) -> tuple[Transformer.Train, str]:
     """``options`` with the batch of ``plan`` and, without budget or goal, a budget that fits the text; and a sentence on it."""
     options = options.replace(batch_size=plan.batch)

@@ -127,10 +127,16 @@ class Gan3d(Backend):
 
     def train(self, dataset: Dataset, run: Run, options: Any, progress: Progress = SILENT) -> Model:
         """In the shared loop, with the batch that the preset asks for."""
+        options = options.replace(batch_size=self.settled(options)["batch_size"])
+        return super().train(dataset, dataclasses.replace(run, options=options), options, progress)
+
+    def settled(self, options: Any, dataset: Dataset | None = None) -> dict[str, Any]:
+        """Batch and learning rate of the preset."""
         from artgen.backends.video.gan3d import presets
 
-        settled = options.replace(batch_size=options.batch_size or presets.batch(options.architecture, options.preset))
-        return super().train(dataset, dataclasses.replace(run, options=settled), settled, progress)
+        rate = presets.CLASSIC_RATE if options.architecture == "vgan" else presets.RATES[options.preset]
+        batch = options.batch_size or presets.batch(options.architecture, options.preset)
+        return {"batch_size": batch, "learning_rate": options.learning_rate or rate}
 
     def evaluate(self, model: Model, dataset: Dataset, options: Any, progress: Progress = SILENT) -> dict[str, Score]:
         """Untruncated samples against the real clips."""

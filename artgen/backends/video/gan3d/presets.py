@@ -23,6 +23,8 @@ REFINED = {"sketch": 2, "standard": 3, "large": 5}
 CLASSIC = 64
 """Channels of the classic networks at their largest pictures."""
 
+RATES = {"sketch": 1e-3, "standard": 1e-3, "large": 5e-4}
+CLASSIC_RATE = 2e-4
 RESOLUTIONS = (32, 64, 128)
 FRAMES = (8, 64)
 
@@ -81,7 +83,7 @@ def recipe(preset: str, resolution: int, frames: int, count: int) -> Recipe:
     """
     picture = 0.5 * (resolution / 32) ** 1.5
     return Recipe(
-        learning_rate={"sketch": 1e-3, "standard": 1e-3, "large": 5e-4}[preset],
+        learning_rate=RATES[preset],
         gammas=(picture * math.sqrt(frames) / 2, picture),
         strength=min(0.5, max(0.05, math.sqrt(125 / max(1, count)))),
     )

@@ -290,7 +290,7 @@ class ClassicTask(ClipTask):
         }  # fmt: skip
         super().__init__(dataset, network)
         self.generate_defaults = {"fps": self.fps}  # type: ignore[misc]
-        rate = 2e-4 if options.learning_rate is None else options.learning_rate
+        rate = presets.CLASSIC_RATE if options.learning_rate is None else options.learning_rate
         self.phases = (
             Phase("discriminator", list(self.clip_discriminator.parameters()), classic_adam, lambda at: rate),
             Phase("generator", list(self.generator.parameters()), classic_adam, lambda at: rate),
