@@ -330,6 +330,8 @@ class Stage:
         if len(choices) > 1:
             told = "; ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in result.measured.items())
             self._say(f"measured a step: {told}")
+        if device.type == "cpu" and self.options.precision == "fp16":
+            self._say("fp16 is slow on most processors; --precision auto measures the others and takes the fastest")
         return choices[int(best)]
 
     def _stepper(self, task: Task, choice: Choice) -> Stepper:

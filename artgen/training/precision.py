@@ -16,6 +16,9 @@ from torch import Tensor
 
 from artgen.errors import TrainingError
 
+_LONG = 10.0
+"""Seconds of a step from which one says enough."""
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -135,12 +138,14 @@ class _Pace:
 
 
 def _steps(step: Callable[[], object], device: torch.device, best: float) -> _Pace:
-    """The seconds of a step; where the first takes three times the ``best`` so far, of that alone."""
+    """The seconds of a step; of the first alone where it takes three times the ``best`` so far, or longer than is worth repeating."""
     first = _timed(step, device)
     if device.type == "cuda":
         first = _timed(step, device)  # the first use of a kernel loads it, which takes longer than many steps
     if first > 3 * best and first > 0.5:
         return _Pace(first, whole=False)
+    if first > _LONG:
+        return _Pace(first, whole=True)
     # The smallest of several: other work on the machine only ever adds time.
     return _Pace(min(_timed(step, device) for _ in range(3 if first < 2 else 1)), whole=True)
 

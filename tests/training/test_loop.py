@@ -309,6 +309,11 @@ def test_auto_measures_and_says_so(tmp_path: Path, dataset: Dataset) -> None:
     assert not any("measured" in sentence for sentence in again.sentences)  # a resume never chooses again
 
 
+def test_fp16_on_a_processor_is_told_to_be_slow(tmp_path: Path, dataset: Dataset) -> None:
+    run(tmp_path, dataset, steps=1, previews=0, precision="fp16", heard=(heard := Listen()))
+    assert "fp16 is slow on most processors; --precision auto measures the others and takes the fastest" in heard.sentences
+
+
 def test_a_model_can_be_laid_out_for_other_programs_too(tmp_path: Path, dataset: Dataset) -> None:
     class Guest(TinyTask):
         licence = "mit"

@@ -105,3 +105,8 @@ def test_a_training_says_which_format_it_leaves_out_and_goes_on(pictures: Path, 
     assert broken == [f"bf16, contiguous: {told}", f"bf16, channels-last: {told}"]
     assert "bf16" not in next(sentence for sentence in heard.sentences if sentence.startswith("measured a step"))
     assert any("about" in sentence and "fp32" in sentence for sentence in heard.sentences)
+
+
+def test_a_step_of_minutes_is_not_repeated(watch: Watch) -> None:
+    found = calibrate([PLAIN, HALF], taking(watch, {PLAIN: 47.0, HALF: 17.0}), CPU)
+    assert (found.choice, found.seconds, watch.now) == (HALF, pytest.approx(17.0), pytest.approx(64.0))
