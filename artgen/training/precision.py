@@ -138,7 +138,7 @@ class _Pace:
 
 
 def _steps(step: Callable[[], object], device: torch.device, best: float) -> _Pace:
-    """The seconds of a step; of the first alone where it takes three times the ``best`` so far, or longer than is worth repeating."""
+    """The seconds of a step; of the first alone where it takes three times the ``best`` so far, or too long for another."""
     first = _timed(step, device)
     if device.type == "cuda":
         first = _timed(step, device)  # the first use of a kernel loads it, which takes longer than many steps
