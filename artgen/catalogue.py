@@ -15,6 +15,7 @@ from artgen.backend import SILENT, Progress
 from artgen.errors import ArtgenError, SourceError
 from artgen.files import similar, typed
 from artgen.model import CONFIG, STARTERS, WEIGHTS, Model, brought, starters
+from artgen.options import nearest
 from artgen.plan import RUN_CONFIG
 
 RUNS = "runs"
@@ -62,9 +63,16 @@ def list_models(places: Sequence[str | os.PathLike[str]] = ()) -> list[Listed]:
     found += [_listed(folder, folder.name, "plugin") for folder in _of_plugins()]
     for place in [RUNS, *places] if Path(RUNS).is_dir() else places:
         if not Path(place).exists():
-            raise SourceError(f"{place}: no such folder{similar(place) or '; give one that holds models or runs'}")
+            raise SourceError(f"{place}: no such folder{_hint(place)}")
         found += [_listed(folder, str(folder), origin) for folder, origin in _below(Path(place), _DEPTH)]
     return list({each.place if each.origin != "plugin" else f"{each.backend} {each.place}": each for each in found}.values())
+
+
+def _hint(place: str | os.PathLike[str]) -> str:
+    name = os.fspath(place)
+    if name in starters():
+        return f"; {name} is a starter, which artgen models lists alone and artgen show {name} describes"
+    return similar(place) or nearest(name, starters()) or "; give one that holds models or runs"
 
 
 def sample(model: Listed, seed: int = 7, progress: Progress = SILENT) -> Artwork:

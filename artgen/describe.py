@@ -19,6 +19,7 @@ from artgen.errors import ArtgenError, ModelError, SourceError
 from artgen.files import similar, typed
 from artgen.media import audio, film, video
 from artgen.model import CONFIG, WEIGHTS, Model, starters
+from artgen.options import nearest
 from artgen.plan import RUN_CONFIG, RUN_FACTS
 
 _METRICS = "metrics.jsonl"
@@ -55,7 +56,7 @@ def show(path: str | os.PathLike[str]) -> dict[str, Any]:
         return _show_model(os.fspath(path))
     if not place.exists():
         known = ", ".join(starters()) or "none"
-        hint = similar(path) or f"; give a work, a model, a dataset, a run or a starter ({known})"
+        hint = similar(path) or nearest(str(path), starters()) or f"; give a work, a model, a dataset, a run or a starter ({known})"
         raise SourceError(f"{path}: no such file or folder{hint}")
     raise SourceError(f"{path}: neither a model ({CONFIG}), a dataset (dataset.json) nor a run ({RUN_CONFIG})")
 

@@ -180,9 +180,13 @@ def parse_text(option: Option, text: str | list[str]) -> Any:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean X?`` for the known name closest to ``name``, or nothing when none is close."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
+    """``; did you mean X?`` for the known name closest to ``name``, or that alone begins with it, or nothing when none is close."""
+    names = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    if not close and name.strip("-"):
+        begun = [each for each in names if each.startswith(name.lower())]
+        close = begun if len(begun) == 1 else []
+    return f"; did you mean {names[close[0]]}?" if close else ""
 
 
 def toml_lines(values: Mapping[str, Any]) -> list[str]:

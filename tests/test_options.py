@@ -188,3 +188,7 @@ def test_a_type_that_is_no_option_is_the_authors_mistake() -> None:
 def test_nearest() -> None:
     assert nearest("imag", ["image", "audio"]) == "; did you mean image?"
     assert nearest("zebra", ["image", "audio"]) == ""
+    assert nearest("gen", ["generate", "train"]) == "; did you mean generate?"
+    assert nearest("re", ["reconstruct", "resynthesise"]) == ""  # two begin so
+    assert nearest("Image", ["image"]) == "; did you mean image?"
+    assert nearest("--", ["--seed"]) == ""

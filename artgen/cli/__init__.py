@@ -55,30 +55,12 @@ def _explain(error: Exception, seen: Scan) -> int:
     if isinstance(error, ArtgenError):
         return _fail(str(error), error.exit_code, seen)
     if hasattr(error, "format_message"):  # a mistake that Typer found; its classes are not public
-        return _fail(_typing_mistake(error, seen), int(getattr(error, "exit_code", 2)), seen)
+        from artgen.cli import mistakes
+
+        return _fail(mistakes.sentence(error, seen), int(getattr(error, "exit_code", 2)), seen)
     text = str(error).strip().partition("\n")[0]
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return _fail(f"{what}; run again with --debug for the traceback", 1, seen)
-
-
-def _typing_mistake(error: Exception, seen: Scan) -> str:
-    from artgen.backend import VERBS
-    from artgen.options import nearest
-
-    name = getattr(error, "option_name", "")
-    where = " ".join(word for word in ("artgen", seen.command, seen.verb) if word)
-    if name and "no such option" in str(error).lower():
-        from artgen.cli.app import flags_of
-
-        return f"no option {name}{nearest(name, flags_of(seen)) or f'; see {where} --help'}"
-    text = str(error.format_message()).strip()  # type: ignore[attr-defined]  # checked by the caller
-    if text.startswith("Usage:"):  # nothing was typed after the command, and its help is the answer
-        return text
-    if seen.command in VERBS and "no such command" in text.lower():
-        return f"{seen.command} is what to do with works of one kind: artgen image {seen.command}, artgen text {seen.command} …"
-    if "no such command" in text.lower():
-        where = f"artgen {seen.command}" if seen.verb and repr(seen.verb) in text else "artgen"
-    return f"{text.rstrip('.')}; see {where} --help" if text else f"see {where} --help"
 
 
 def _fail(sentence: str, code: int, seen: Scan) -> int:

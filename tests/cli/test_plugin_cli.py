@@ -227,7 +227,7 @@ def test_the_test_of_the_new_package_is_the_kit() -> None:
         (["uninstall", "artgen", "--yes"], "artgen itself is no plugin"),
         (["uninstall", "noise"], "nobody is there to ask; look at the changes and give --yes"),
         (["list", "--lode"], "no option --lode; did you mean --load?"),
-        (["lst"], "No such command 'lst'"),
+        (["lst"], "no command 'lst' of artgen plugin; did you mean list?"),
     ],
 )
 def test_mistakes(said: Any, monkeypatch: pytest.MonkeyPatch, words: list[str], sentence: str) -> None:
