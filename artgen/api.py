@@ -11,6 +11,7 @@ import re
 import secrets
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from artgen.choice import list_backends as list_backends
 from artgen.choice import offering as offering
 from artgen.dataset import Dataset
 from artgen.errors import ArtgenError, OptionError, SourceError, UsageError
+from artgen.locks import alone
 from artgen.model import Model, NoModel
 from artgen.options import Options, declared, resolve
 from artgen.recipe import COMPOSITE, GENERATED, Input, Recipe, environment, file_sha256
@@ -49,11 +51,12 @@ def prepare(
 
     Raises:
         SourceError: a source is missing or holds nothing usable.
-        OutputError: ``output`` cannot be written.
+        OutputError: ``output`` cannot be written, or another process is writing there.
     """
     cls = offering(modality, backend, "prepare")
     chosen = resolve(cls.Prepare, options, label=f"{cls.modality} prepare")
-    return cls().prepare(listed(sources), Path(output), chosen, progress)
+    with alone(output, "preparing a dataset"):
+        return cls().prepare(listed(sources), Path(output), chosen, progress)
 
 
 def train(
@@ -84,7 +87,17 @@ def train(
 
 
 def run_training(plan: TrainPlan, *, progress: Progress = SILENT) -> Model:
-    """Carry out a plan of :func:`artgen.plan.plan_training`."""
+    """Carry out a plan of :func:`artgen.plan.plan_training`.
+
+    Raises:
+        OutputError: another process trains in the same run.
+    """
+    # Of several processes of one training the first writes, and so it alone holds the run.
+    with alone(plan.output, "training") if processes()[0] == 0 else nullcontext():
+        return _train(plan, progress)
+
+
+def _train(plan: TrainPlan, progress: Progress) -> Model:
     from artgen.plan import open_run, plan_dataset
 
     dataset = plan_dataset(plan, progress)

@@ -18,6 +18,7 @@ from artgen.backend import SILENT, Backend, Progress, TrainOptions
 from artgen.dataset import MANIFEST, Dataset, is_dataset
 from artgen.errors import Interrupted, OptionError, SourceError, UsageError
 from artgen.files import similar, typed
+from artgen.locks import alone
 from artgen.options import Options, declared, nearest, resolve, toml_lines
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ def plan_dataset(plan: TrainPlan, progress: Progress = SILENT) -> Dataset:
     if plan.prepare is not None:
         if processes()[0] == 0:
             try:
-                return plan.backend().prepare(plan.sources, plan.dataset, plan.prepare, progress)
+                with alone(plan.dataset, "preparing a dataset"):
+                    return plan.backend().prepare(plan.sources, plan.dataset, plan.prepare, progress)
             except Interrupted as stopped:  # a run without --output got its name here: the same command would begin another
                 told = f"the same command with --output {typed(plan.output)} goes on from there"
                 raise Interrupted(f"{str(stopped).partition('; ')[0]}; {told}") from None
