@@ -2,7 +2,7 @@
 
 Of every tenth file nothing is learned from, and of the other files not their last tenth: the first are the unheard files, the
 second the unheard segments. Both sides rebuild the same excerpts in turn; ratios are of means. Codes in use are counted over
-all of them.
+excerpts of all files, heard and unheard.
 
 python benchmarks/audio_codec.py SOURCE [--minutes 40] [--threads 1] [--folder FOLDER] [--output FILE]
 """
@@ -60,35 +60,37 @@ def excerpts(paths: list[Path], rate: int, hop: int, most: int = 40, seconds: fl
     return found
 
 
-def compare(model: Any, sounds_of: list[np.ndarray]) -> dict[str, Any]:
+def codes_used(codec: Any, sounds_of: list[np.ndarray]) -> list[float]:
+    """The share of each codebook that these sounds need."""
+    import torch
+
+    from artgen.metrics import sounds
+
+    with torch.no_grad():
+        codes = [codec.encode(torch.from_numpy(real.T.copy())[None])[0].numpy() for real in sounds_of]
+    return [round(sounds.code_use(book, codec.size).share, 3) for book in np.concatenate(codes, 1)]
+
+
+def compare(codec: Any, sounds_of: list[np.ndarray]) -> dict[str, Any]:
     """Means of both distances for the codec and for Griffin-Lim, and their ratios."""
     import torch
 
-    from artgen.backends.audio.rnn.backend import Rnn
     from artgen.metrics import sounds
 
-    codec: Any = model.network(Rnn())["codec"]
     rows: dict[str, list[tuple[float, float]]] = {"codec": [], "griffin_lim": []}
-    codes = []
     for real in sounds_of:
         with torch.no_grad():
-            found = codec.encode(torch.from_numpy(real.T.copy())[None])
-            made = codec.decode(found)[0].numpy().T.copy()
-        codes.append(found[0].numpy())
+            made = codec.decode(codec.encode(torch.from_numpy(real.T.copy())[None]))[0].numpy().T.copy()
         peer = sounds.griffin_lim(real, codec.rate, hop=codec.hop, window=4 * codec.hop)
         for name, side in (("codec", made), ("griffin_lim", peer)):
             rows[name].append((sounds.stft_distance(real, side), sounds.log_spectral_distance(real, side)))
     means = {name: [float(value) for value in np.mean(pairs, 0)] for name, pairs in rows.items()}
-    joined = np.concatenate(codes, 1)
-    use = [sounds.code_use(book, codec.size).share for book in joined]
     return {
         "excerpts": len(sounds_of),
         **{f"{name}_mr_stft": round(pair[0], 4) for name, pair in means.items()},
         **{f"{name}_lsd": round(pair[1], 4) for name, pair in means.items()},
         "ratio_mr_stft": round(means["codec"][0] / means["griffin_lim"][0], 3),
         "ratio_lsd": round(means["codec"][1] / means["griffin_lim"][1], 3),
-        "codes_used": [round(share, 3) for share in use],
-        "codes_a_frame": int(joined.shape[0]),
     }  # fmt: skip
 
 
@@ -96,12 +98,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path)
     parser.add_argument("--minutes", type=float, default=40.0, help="of the codec alone")
+    parser.add_argument("--gain", type=float, help="of the augmentation, in dB; artgen's own when not given")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where the run is kept; gone on with where it is there")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(given.threads)
     from artgen import api
+    from artgen.backends.audio.rnn.backend import Rnn
     from artgen.model import Model
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -111,10 +115,12 @@ def main() -> None:
         run = folder / "run"
         if not (run / "model").exists():
             api.train("audio", folder / "dataset", run, device="cpu", preset="standard", minutes=given.minutes + 1,
-                      codec_minutes=given.minutes, previews=8)  # fmt: skip
+                      codec_minutes=given.minutes, previews=8, gain=given.gain)  # fmt: skip
         model = Model.open(run)
-        codec = model.config.network["codec"]
-        found = {name: compare(model, excerpts(parts[name], codec["rate"], codec["hop"])) for name in ("segments", "files")}
+        codec: Any = model.network(Rnn())["codec"]
+        heard = {name: excerpts(paths, codec.rate, codec.hop) for name, paths in parts.items()}
+        found: dict[str, Any] = {name: compare(codec, heard[name]) for name in ("segments", "files")}
+        found["codes_used"] = codes_used(codec, [sound for sounds in heard.values() for sound in sounds])
     text = json.dumps({"minutes": given.minutes, "threads": given.threads, **found}, indent=1)
     print(text)
     if given.output:

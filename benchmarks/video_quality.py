@@ -40,8 +40,7 @@ def main() -> None:
         runs = {"ours": OURS, "vgan": PEER}
         shared = ("--minutes", str(given.minutes), "--previews", "1", "--best-by", "none", "--seed", str(given.seed))
         started = [
-            artgen("video", "train", given.dataset, "--output", str(folder / name), *shared, *own)
-            for name, own in runs.items()
+            artgen("video", "train", given.dataset, "--output", str(folder / name), *shared, *own) for name, own in runs.items()
         ]
         if any(process.wait() for process in started):
             sys.exit("a training failed")
