@@ -137,6 +137,7 @@ def _mark(path: Path) -> str | None:
 
 def _show_model(place: str) -> dict[str, Any]:
     model = Model.open(place)
+    model.check()
     config = model.config
     known = {name: value for name, value in config.network.items() if isinstance(value, int | float | str | bool)}
     return {
@@ -186,7 +187,8 @@ def _show_run(path: Path) -> dict[str, Any]:
     backend = str(config.get("backend", ""))
     modality = backend.partition(".")[0] or "image"
     last = _last_metrics(path / _METRICS)
-    models = [name for name in ("model", "model-last") if (path / name / CONFIG).is_file()]
+    found = {name: _fault(path / name) for name in ("model", "model-last") if (path / name / CONFIG).is_file()}
+    models = [name for name, fault in found.items() if not fault]
     return {
         "kind": "run",
         "path": str(path),
@@ -197,12 +199,22 @@ def _show_run(path: Path) -> dict[str, Any]:
         "seconds": last.get("seconds"),
         "metrics": {name: value for name, value in last.items() if name not in ("step", "items", "seconds")},
         "models": models,
+        "damaged": [fault for fault in found.values() if fault],
         "options": {name: value for name, value in config.items() if name not in RUN_FACTS},
         "next": [
             *([f"artgen {modality} generate --model {typed(path)}"] if models else []),
             _going_on(path, modality, config, last),
         ],
     }
+
+
+def _fault(model: Path) -> str:
+    """Why a model cannot be used, or nothing."""
+    try:
+        Model.open(model).check()
+    except ModelError as error:
+        return str(error)
+    return ""
 
 
 def _going_on(path: Path, modality: str, config: dict[str, Any], last: dict[str, Any]) -> str:

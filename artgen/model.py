@@ -90,11 +90,12 @@ class Model:
             raise ModelError(f"{path}: damaged ({error}); train the model again or restore the file") from None
         if not (folder / WEIGHTS).is_file():
             raise ModelError(f"{folder / WEIGHTS}: missing; restore the file or train the model again")
+        if reason := _cut_short(folder / WEIGHTS):
+            raise _damaged(folder / WEIGHTS, reason)
         for name, wanted in config.files.items():
             # One that is missing is told by what needs it, which knows what to do without.
             if (folder / name).is_file() and file_sha256(folder / name) != wanted:
-                reason = f"not the file that {CONFIG} was written with"
-                raise ModelError(f"{folder / name}: damaged ({reason}); restore the file or train the model again")
+                raise _damaged(folder / name, f"not the file that {CONFIG} was written with")
         return cls(folder, config)
 
     @property
@@ -166,11 +167,39 @@ class Model:
         try:
             found = load_file(self.folder / WEIGHTS)
         except (SafetensorError, OSError) as error:
-            raise ModelError(f"{self.folder / WEIGHTS}: damaged ({error}); restore the file or train the model again") from None
-        if self.config.sha256 not in ("", self.sha256):
-            reason = f"not the weights that {CONFIG} was written with"
-            raise ModelError(f"{self.folder / WEIGHTS}: damaged ({reason}); restore the file or train the model again")
+            raise _damaged(self.folder / WEIGHTS, error) from None
+        self.check()
         return found
+
+    def check(self) -> None:
+        """Read the weights file through, to see that it is the one that ``config.json`` was written with.
+
+        Raises:
+            ModelError: it is another.
+        """
+        if self.config.sha256 not in ("", self.sha256):
+            raise _damaged(self.folder / WEIGHTS, f"not the weights that {CONFIG} was written with")
+
+
+def _damaged(path: Path, reason: object) -> ModelError:
+    return ModelError(f"{path}: damaged ({reason}); restore the file or train the model again")
+
+
+def _cut_short(path: Path) -> str:
+    """Why a safetensors file cannot be whole, from its header alone, however large it is; or nothing.
+
+    It begins with the length of the header (8 bytes, little-endian), which names where the bytes of each tensor end.
+    """
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            told = msgspec.json.decode(file.read(min(length, size)), type=dict[str, dict[str, Any]])
+        ends = [entry["data_offsets"][1] for name, entry in told.items() if name != "__metadata__"]
+    except (OSError, msgspec.DecodeError, LookupError, TypeError):
+        return "its header cannot be read"
+    whole = 8 + length + max(ends, default=0)
+    return "" if size == whole else f"{size:,} bytes, of which its header names {whole:,}"
 
 
 class NoModel(Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from noise_fixtures import dataset, made, model, place  # noqa: F401 - fixtures
 
 import artgen
 from artgen.describe import show
-from artgen.errors import SourceError
+from artgen.errors import ModelError, SourceError
+from artgen.model import STARTERS
 from artgen.recipe import GENERATED
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -65,6 +67,27 @@ def test_show_a_run_with_a_half_written_line(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("= 3")
     with pytest.raises(SourceError, match="damaged"):
         show(tmp_path)
+
+
+def test_altered_weights_are_told(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for name in ("model", "model-last"):
+        shutil.copytree(STARTERS / "emoji", run / name)
+    (run / "config.toml").write_text('backend = "video.gan3d"\ndataset = "d"\nsteps = 9\n')
+    assert (show(run)["models"], show(run)["damaged"]) == (["model", "model-last"], [])
+    weights = run / "model" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    sentence = r"model.safetensors: damaged \(not the weights that config.json was written with\); restore the file or train"
+    with pytest.raises(ModelError, match=sentence):
+        show(run / "model")
+    told = show(run)
+    assert (told["models"], len(told["damaged"])) == (["model-last"], 1)
+    assert str(weights) in told["damaged"][0]
+    weights.write_bytes(content[:-1000])
+    with pytest.raises(ModelError, match=r"damaged \([\d,]+ bytes, of which its header names [\d,]+\)"):
+        show(run / "model")
 
 
 def test_commands_to_type_have_quotes_where_a_shell_needs_them(tmp_path: Path) -> None:

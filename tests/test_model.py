@@ -138,6 +138,16 @@ def test_damaged_weights_are_named(tmp_path: Path, keep: int) -> None:
         Model.open(model.folder).tensors()
 
 
+@pytest.mark.parametrize("keep", [0, 5, 60, -1])
+def test_cut_weights_are_found_out_without_reading_them(tmp_path: Path, keep: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = saved(tmp_path / "m")
+    content = (model.folder / WEIGHTS).read_bytes()
+    (model.folder / WEIGHTS).write_bytes(content[:keep])
+    monkeypatch.setattr("artgen.model.file_sha256", None)  # nobody waits for gigabytes to be hashed
+    with pytest.raises(ModelError, match=r"model.safetensors: damaged \((its header|[\d,]+ bytes, of which its header names)"):
+        Model.open(model.folder)
+
+
 def test_weights_with_a_changed_byte_are_damaged_too(tmp_path: Path) -> None:
     model = saved(tmp_path / "m")
     content = bytearray((model.folder / WEIGHTS).read_bytes())
