@@ -50,6 +50,14 @@ class OutputError(ArtgenError):
     """A result cannot be written: no space, no permission, an unknown file ending."""
 
 
+class FullDiskError(OutputError):
+    """There is no space left where a file was to be written; ``path`` is that file."""
+
+    def __init__(self, path: object, advice: str = "free some space or choose another --output") -> None:
+        super().__init__(f"{path}: the disk is full; {advice}")
+        self.path = path
+
+
 class Interrupted(ArtgenError):  # noqa: N818 - a request of the user, not a failure
     """Ctrl-C or SIGTERM after the state was saved; the command line exits with 130."""
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from artgen.errors import OutputError
+from artgen.errors import FullDiskError, OutputError
 
 _MANY = 20_000
 """Names in a folder up to which a mistyped one is compared with all."""
@@ -40,7 +40,7 @@ def sentences(path: str | os.PathLike[str]) -> Iterator[None]:
 
 def _output_error(path: str | os.PathLike[str], number: int | None, reason: str) -> OutputError:
     if number in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(f"{path}: the disk is full; free some space or choose another --output")
+        return FullDiskError(path)
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"{path}: no permission to write there; choose another --output")
     if number in (errno.EEXIST, errno.ENOTDIR):

@@ -31,7 +31,7 @@ from artgen.training.plan import Clock, Plan
 from artgen.training.precision import Choice, NotFiniteError, calibrate, candidates, repeatable
 from artgen.training.processes import Processes
 from artgen.training.record import Record, time_lapse
-from artgen.training.run import STATE, Run
+from artgen.training.run import STAGE, STATE, Run
 from artgen.training.state import capability, save_state
 from artgen.training.step import Stepper
 from artgen.training.task import Position, Task
@@ -56,7 +56,7 @@ def fit(tasks: Task | Sequence[Task], dataset: Dataset, run: Run, progress: Prog
     metric = best_metric(run.options, stages[-1], goal if aimed == len(stages) - 1 else None)
     found = run.state()
     clock = Clock(**found[1]["clock"]) if found else Clock()
-    with _stop_on_signal() as stop, repeatable(processes.device), compiling():
+    with _stop_on_signal() as stop, repeatable(processes.device), compiling(), run.told_when_full():
         for number, task in enumerate(stages):
             task.begin(dataset, stages[:number])
             if number < clock.stage:
@@ -282,7 +282,7 @@ class Stage:
             "clock": vars(self.clock), "precision": self.choice.precision, "memory_format": self.choice.memory_format,
             "capability": capability(self.processes.device), "budget": self._budget(),
         }  # fmt: skip
-        save_state(self.run.folder / STATE, self.clock.stage * 10**9 + self.clock.step, tensors, {**values, **facts})
+        save_state(self.run.folder / STATE, self.clock.stage * STAGE + self.clock.step, tensors, {**values, **facts})
 
     def _log(self, numbers: dict[str, Tensor], due: bool) -> None:
         for name, value in numbers.items():

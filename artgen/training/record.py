@@ -18,6 +18,7 @@ from artgen.artwork import Artwork, Audio, Image, Text, Video
 from artgen.files import sentences, write_atomically
 
 METRICS = "metrics.jsonl"
+EVENTS = "events"
 PREVIEWS = "previews"
 TIMELAPSE = "timelapse.gif"
 
@@ -33,7 +34,7 @@ class Record:
         _cut(folder / METRICS, step, stage, before)
         with sentences(folder):
             self._file: IO[str] = (folder / METRICS).open("a", encoding="utf-8")
-        self._events = _event_writer(folder / "events" / stage, step)
+        self._events = _event_writer(folder / EVENTS / stage, step)
 
     def numbers(self, step: int, items: int, seconds: float, values: dict[str, float]) -> None:
         """Add one record: ``step``, ``items``, ``seconds``, then the values by name."""
@@ -42,8 +43,9 @@ class Record:
         with sentences(self.folder / METRICS):
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
-        for name, value in values.items():
-            self._events.add_scalar(name, value, step)
+        with sentences(self.folder / EVENTS):
+            for name, value in values.items():
+                self._events.add_scalar(name, value, step)
 
     def previews(self, step: int, items: int, works: Iterable[Artwork]) -> None:
         """Write previews as ``previews/<items>.png`` (or another ending), after the name of a stage; and to TensorBoard."""
@@ -52,19 +54,24 @@ class Record:
             ending = {"image": ".png", "text": ".txt", "audio": ".ogg"}.get(work.modality, ".gif")
             suffix = f"-{number + 1}" if number else ""
             work.save(self.folder / PREVIEWS / f"{prefix}{items:010d}{suffix}{ending}", overwrite=True)
-            if isinstance(work, Image):
-                self._events.add_image("preview", work.pixels, step, dataformats="HWC")
-            elif isinstance(work, Video):
-                self._events.add_image("preview", np.concatenate(list(work.frames[:8]), 1), step, dataformats="HWC")
-            elif isinstance(work, Audio):
-                self._events.add_audio("preview", work.samples.mean(1)[None], step, sample_rate=work.rate)
-            elif isinstance(work, Text):
-                self._events.add_text("preview", work.characters, step)
+            with sentences(self.folder / EVENTS):
+                self._preview_event(step, work)
 
     def close(self) -> None:
         """Flush and close the files."""
-        self._file.close()
-        self._events.close()
+        for file in (self._file, self._events):
+            with contextlib.suppress(OSError):  # a full disk was told of by the write that met it
+                file.close()
+
+    def _preview_event(self, step: int, work: Artwork) -> None:
+        if isinstance(work, Image):
+            self._events.add_image("preview", work.pixels, step, dataformats="HWC")
+        elif isinstance(work, Video):
+            self._events.add_image("preview", np.concatenate(list(work.frames[:8]), 1), step, dataformats="HWC")
+        elif isinstance(work, Audio):
+            self._events.add_audio("preview", work.samples.mean(1)[None], step, sample_rate=work.rate)
+        elif isinstance(work, Text):
+            self._events.add_text("preview", work.characters, step)
 
 
 def time_lapse(folder: Path, longest: int = 100) -> Path | None:

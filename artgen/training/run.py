@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from artgen.backend import TrainOptions
 from artgen.dataset import Dataset
-from artgen.errors import OutputError, TrainingError
-from artgen.files import sentences, write_atomically
+from artgen.errors import FullDiskError, OutputError, TrainingError
+from artgen.files import sentences, typed, write_atomically
 from artgen.options import declared, toml_lines
 from artgen.training.state import generations, load_state
 
 CONFIG = "config.toml"
 STATE = "state"
+STAGE = 10**9
+"""What the number of a stage counts in the name of a state, before the steps."""
 
 # What may differ when a run goes on: how long it lasts and what it writes, never what it computes.
 CHANGEABLE = ("steps", "items", "minutes", "until", "patience", "save_every", "save_steps", "micro_batch", "weights")
@@ -66,6 +69,23 @@ class Run:
     def state(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The newest saved state of a run that goes on; None for a new one or one that was stopped before it saved any."""
         return load_state(self.folder / STATE) if self.resume else None
+
+    @contextlib.contextmanager
+    def told_when_full(self) -> Iterator[None]:
+        """A full disk after the first saved state costs no more than the steps since the last: say how to go on.
+
+        Raises:
+            FullDiskError: the disk is full.
+        """
+        try:
+            yield
+        except FullDiskError as error:
+            if not (saved := generations(self.folder / STATE)):
+                raise
+            again = f"artgen {self.backend.partition('.')[0]} train --output {typed(self.folder)} --resume"
+            step = int(saved[-1].name) % STAGE
+            advice = f"what was trained up to step {step} is safe: free some space, then go on with {again}"
+            raise FullDiskError(error.path, advice) from None
 
     def _check(self, dataset: Dataset) -> None:
         stored = tomllib.loads((self.folder / CONFIG).read_text(encoding="utf-8"))

@@ -18,14 +18,15 @@ from tests_training_tiny import TinyTask, quick_adam
 
 from artgen.backend import Silent, TrainOptions
 from artgen.dataset import Dataset
-from artgen.errors import Interrupted, OptionError, OutputError, TrainingError
+from artgen.errors import FullDiskError, Interrupted, OptionError, OutputError, TrainingError
 from artgen.media.prepare_image import Prepare, prepare
 from artgen.model import Model
-from artgen.training import Run, fit
+from artgen.training import Run, fit, state
 from artgen.training.loop import Stage
 from artgen.training.plan import Clock, Plan
 from artgen.training.precision import Choice
 from artgen.training.processes import Processes
+from artgen.training.record import Record
 from artgen.training.step import Stepper
 from artgen.training.task import Layout, Position
 
@@ -373,7 +374,7 @@ sys.path.insert(0, {tests!r})
 from tests_training_tiny import TinyTask, quick_adam
 from artgen.backend import TrainOptions
 from artgen.dataset import Dataset
-from artgen.training import Run, fit
+from artgen.training import Run, fit, state
 dataset = Dataset.open({dataset!r})
 options = TrainOptions(steps=60, previews=6, save_steps=1, precision="fp32", memory_format="contiguous", batch_size=6)
 started = Run.create({folder!r}, backend="image.tiny", options=options, dataset=dataset, resume={resume})
@@ -435,3 +436,55 @@ def test_the_progress_is_told_the_plan_and_what_was_done_before(dataset: Dataset
     both = Told()
     run(tmp_path / "both", dataset, heard=both, minutes=60, steps=3)
     assert both.plans[0] == (18, 0, None)
+
+
+def test_a_full_disk_costs_no_more_than_the_steps_since_the_last_state(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    folder, again = tmp_path / "a run", tmp_path / "uninterrupted"
+    with monkeypatch.context() as patch:
+        patch.setattr("artgen.training.state.save_file", full)
+        with pytest.raises(FullDiskError, match=r"free some space or choose another --output$"):  # there is nothing to go on with
+            run(folder, dataset, steps=9, save_steps=3, previews=0)
+    save, saved = state.save_file, []
+
+    def filling(tensors: Any, path: Path) -> None:
+        saved.append(path)
+        full() if len(saved) == 3 else save(tensors, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state, "save_file", filling)
+        with pytest.raises(FullDiskError) as caught:
+            run(folder, dataset, steps=9, save_steps=3, previews=0)
+    assert str(caught.value) == (
+        f"{folder / 'state'}: the disk is full; what was trained up to step 3 is safe: free some space, "
+        f"then go on with artgen image train --output '{folder}' --resume"
+    )
+    run(folder, dataset, steps=9, save_steps=3, previews=0, resume=True)
+    run(again, dataset, steps=9, save_steps=3, previews=0)
+    same(weights(folder), weights(again))
+
+
+@pytest.mark.parametrize("file", ["_file", "_events"])
+def test_a_disk_that_is_full_for_the_logs_gets_the_same_sentence(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    class Full:
+        def write(self, *_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        add_scalar = flush = close = write
+
+    begin = Record.__init__
+
+    def full(record: Record, *given: Any, **more: Any) -> None:
+        begin(record, *given, **more)
+        getattr(record, file).close()
+        setattr(record, file, Full())
+
+    monkeypatch.setattr(Record, "__init__", full)
+    with pytest.raises(FullDiskError, match="the disk is full; what was trained up to step 0 is safe: free some space, then go on"):
+        run(tmp_path, dataset, steps=3, previews=0)
