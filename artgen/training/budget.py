@@ -45,17 +45,15 @@ def parse_goal(text: str | None, metrics: Iterable[str]) -> Goal | None:
     return Goal(match[1], match[2][0] == "<", float(match[3]))
 
 
-def planned_items(options: TrainOptions, seconds_per_step: float) -> int:
-    """How many items the budget allows at the measured speed; the tightest of several limits counts."""
+def counted_items(options: TrainOptions) -> int | None:
+    """How many items ``--steps`` and ``--items`` allow, the tighter where both are given; None where time alone is a budget."""
     limits = []
     if options.steps is not None:
         limits.append(options.steps * options.batch_size)
     if options.items is not None:
         # Whole steps only: the last one may pass the number by less than a batch.
         limits.append(-(-options.items // options.batch_size) * options.batch_size)
-    if (minutes := minutes_allowed(options)) is not None:
-        limits.append(max(1, round(minutes * 60 / seconds_per_step)) * options.batch_size)
-    return min(limits)
+    return min(limits, default=None)
 
 
 def minutes_allowed(options: TrainOptions) -> float | None:

@@ -58,12 +58,15 @@ def fit(tasks: Task | Sequence[Task], dataset: Dataset, run: Run, progress: Prog
     clock = Clock(**found[1]["clock"]) if found else Clock()
     with _stop_on_signal() as stop, repeatable(processes.device), compiling(), run.told_when_full():
         for number, task in enumerate(stages):
+            asked = time.monotonic()
             task.begin(dataset, stages[:number])
+            readied = time.monotonic() - asked
             if number < clock.stage:
                 adopt(run, task, number)
                 continue
-            if number > clock.stage:
-                clock, found = Clock(stage=number, seconds=clock.seconds, began=clock.seconds), None
+            if number > clock.stage or not found:  # a stage that goes on has this time on its clock already
+                began = processes.from_first([clock.seconds + readied])[0]
+                clock, found = Clock(stage=number, seconds=began, began=began), None
             last = number == len(stages) - 1
             shares = [each.share for each in stages]
             plan = Plan(run.options, clock, task.share, sum(shares[: number + 1]), sum(shares))
@@ -71,6 +74,7 @@ def fit(tasks: Task | Sequence[Task], dataset: Dataset, run: Run, progress: Prog
             stage.final = last
             stage.metric = metric if last else goal.metric if goal and number == aimed else ""
             stage.goal = goal if number == aimed else None
+            stage.readied = readied
             stage.prepare(found)
             stage.train()
             if not last:
@@ -85,6 +89,7 @@ class Stage:
     goal: Goal | None = None
     metric: str = ""
     final: bool = True
+    readied: float = 0.0
 
     def __init__(
         self, tasks: Sequence[Task], dataset: Dataset, run: Run, processes: Processes, plan: Plan, stop: threading.Event,
@@ -116,6 +121,10 @@ class Stage:
         steps = self.clock.total // self.size
         done = f", {self.clock.step * self.size} done" if found else ""
         name = f"{self.task.name}: " if self._staged else ""
+        if self.readied >= 1:
+            beyond = self.plan.beyond
+            longer = f", so the training ends {duration(beyond)} later than planned" if beyond >= 1 else ""
+            name += f"ready after {duration(self.readied)}{longer}; "
         self._say(
             f"{name}training {steps} steps ({self.clock.total} items{done}): about {duration(self._seconds_left())} ({choice})"
         )

@@ -24,7 +24,7 @@ from artgen.model import Model
 from artgen.training import Run, fit, state
 from artgen.training.loop import Stage
 from artgen.training.plan import Clock, Plan
-from artgen.training.precision import Choice
+from artgen.training.precision import Calibration, Choice
 from artgen.training.processes import Processes
 from artgen.training.record import Record
 from artgen.training.step import Stepper
@@ -359,6 +359,57 @@ def test_stages_run_in_order_and_a_resume_knows_its_stage(tmp_path: Path, datase
     with pytest.raises(RuntimeError, match="plug"):
         run(tmp_path / "cut", dataset, two(fail=True), steps=12, previews=0, save_steps=2)
     run(tmp_path / "cut", dataset, two(), resume=True, steps=12, previews=0, save_steps=2)
+    same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+
+
+@pytest.mark.parametrize(("slow", "steps", "said"), [
+    (1.0, 8, "second: ready after 1 s; training 8 steps (48 items): about 2 s ("),
+    (8.2, 6, "second: ready after 8 s, so the training ends 7 s later than planned; training 6 steps (36 items): about 2 s ("),
+])  # fmt: skip
+def test_what_a_stage_does_before_its_first_step_counts_into_the_minutes_once(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, slow: float, steps: int, said: str
+) -> None:
+    class Watch:
+        now = 0.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+    watch, begun = Watch(), []
+
+    class Timed(TinyTask):
+        broken = False
+
+        def begin(self, dataset: Dataset, earlier: Any) -> None:
+            begun.append(self.name)
+            watch.now += slow if earlier else 0.0
+
+        def forward(self, phase: str, batch: Any, position: Position) -> dict[str, torch.Tensor]:
+            if position.total > 1 and phase == self.phases[1].name:  # not while the formats are measured
+                watch.now += 0.25
+                if self.broken and position.seen == 3 * batch.size:
+                    raise RuntimeError("pulled the plug")
+            return super().forward(phase, batch, position)
+
+    monkeypatch.setattr("artgen.training.loop.time", watch)
+    monkeypatch.setattr("artgen.training.loop.calibrate", lambda choices, trial, device: Calibration(choices[0], 0.25, {}))
+
+    def stages(broken: bool = False) -> list[Timed]:
+        made = [Timed(name="first"), Timed(name="second")]
+        made[1].broken = broken
+        return made
+
+    # Of 6 seconds each stage has 3; the second is ready when 4, or 11.2, are over, and half of its share is left to it in any case.
+    heard = Listen()
+    run(tmp_path / "whole", dataset, stages(), minutes=0.1, previews=0, heard=heard)
+    whole = records(tmp_path / "whole")
+    assert [whole[-1][name] for name in ("step", "seconds")] == pytest.approx([steps, 3 + slow + steps / 4], abs=0.5)
+    assert any(sentence.startswith(said) for sentence in heard.sentences)
+    with pytest.raises(RuntimeError, match="plug"):
+        run(tmp_path / "cut", dataset, stages(broken=True), minutes=0.1, previews=0, save_steps=1)
+    run(tmp_path / "cut", dataset, stages(), resume=True, minutes=0.1, previews=0, save_steps=1)
+    assert begun[-2:] == ["first", "second"]  # again, but the clock knows of it
+    assert records(tmp_path / "cut")[-1] == pytest.approx(whole[-1])
     same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
 
 

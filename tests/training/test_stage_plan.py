@@ -36,6 +36,15 @@ def test_stages_share_the_budget() -> None:
     assert (second.limit, second.left, second.items()) == (120.0, 90.0, 720)
 
 
+def test_a_stage_has_the_time_that_getting_ready_left_it_and_half_its_share_at_least() -> None:
+    options = TrainOptions(batch_size=4, minutes=2)
+    soon, late = (Plan(options, Clock(stage=1, pace=0.5, began=began, seconds=began), 2, 4, 4) for began in (75.0, 110.0))
+    assert (soon.limit, soon.left, soon.items(), soon.beyond) == (120.0, 45.0, 360, 0.0)
+    assert (late.limit, late.left, late.items(), late.beyond) == (140.0, 30.0, 240, 20.0)
+    counted = Plan(options.replace(minutes=None, steps=100), late.clock, 2, 4, 4)
+    assert (counted.limit, counted.left, counted.items(), counted.beyond) == (None, None, 200, 0.0)
+
+
 def test_the_plan_follows_the_measured_speed() -> None:
     made = plan(minutes=1)  # 120 steps of half a second
     for made.clock.step in range(1, 33):
