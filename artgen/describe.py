@@ -96,7 +96,7 @@ def _show_sound(path: Path) -> dict[str, Any]:
     """A sound is measured block by block: a recording of hours is told of like a note."""
     facts: dict[str, Any] = {"kind": "audio", "path": str(path), "bytes": path.stat().st_size}
     with audio.opened(path) as sound:
-        facts |= {"format": sound.format, **audio.measured(sound.blocks(), sound.rate, sound.channels)}
+        facts |= {"format": sound.format, **audio.measured(sound.blocks(lenient=True), sound.rate, sound.channels)}
     return facts | ({"remarks": sound.remarks} if sound.remarks else {}) | _made(path)
 
 
@@ -114,7 +114,7 @@ def picture(path: str | os.PathLike[str], output: str | os.PathLike[str]) -> Pat
     if not audio.is_sound(place) and place.is_file():
         raise SourceError(f"{path}: not a sound; --picture draws the waveform and spectrogram of one")
     with audio.opened(place) as sound:
-        return Image(spectrogram.portrait(sound.blocks(), sound.rate)).save(output)
+        return Image(spectrogram.portrait(sound.blocks(lenient=True), sound.rate)).save(output)
 
 
 def _made(path: Path) -> dict[str, Any]:

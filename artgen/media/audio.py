@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from artgen.errors import SourceError
 from artgen.media.audio_files import (
     AudioWriter,
-    chunks_of_wave,
     encode,
     from_pcm,
     open_file,
@@ -31,7 +30,8 @@ from artgen.media.audio_files import (
     to_pcm,
 )
 from artgen.media.loudness import Meter, to_db
-from artgen.media.sound_kinds import is_clip, is_mpeg, is_sound, is_wave
+from artgen.media.sound_ends import missing_end, tells_frames
+from artgen.media.sound_kinds import is_clip, is_mpeg, is_sound
 
 __all__ = [
     "ENDINGS", "AudioWriter", "Reading", "Samples", "convert", "decode", "encode", "from_pcm", "html", "is_sound", "measured",
@@ -55,10 +55,17 @@ RATES = (1_000, 768_000)
 
 MOST_CHANNELS = 32
 _BLOCK = 2**16
+_ENDLESS = 2**60  # frames: what libsndfile says of a FLAC whose header does not know its length, and then cannot read it
+_TELLING = frozenset({"MOV", "MATROSKA", "AVI", "ASF"})  # containers whose length is told and not guessed from their size
+_MISSING = 0.25  # seconds by which a whole file may be shorter than it says: encoders count what they add at its ends
 _HTML_LIMIT = 8 * 2**20
 _GIVE = "give a sound such as WAV, FLAC, Ogg, MP3 or AIFF"
 # What libsndfile knows only in part, and FFmpeg may read whole: other codecs inside WAV, Ogg and AIFF, and plain AAC.
 _SECOND_CHANCE = (b"RIFF", b"OggS", b"FORM", b"\xff\xf1", b"\xff\xf9", b"caff\0")
+
+
+class _BrokenError(SourceError):
+    """A file is damaged from here on; the message says why, no more."""
 
 
 @dataclass
@@ -66,6 +73,7 @@ class Reading:
     """An opened sound: ``rate`` in Hz, ``channels``, and ``frames`` where the file says how many (it may be wrong).
 
     ``format`` names the kind of file. ``remarks`` fill while :meth:`blocks` are read: what was odd and what was made of it.
+    ``promised`` is whether ``frames`` is no guess, so that a file with fewer was cut off.
     """
 
     name: str
@@ -76,15 +84,18 @@ class Reading:
     source: Callable[[], Iterator[Samples]]
     remarks: list[str] = field(default_factory=list)
     count: int = 0
+    promised: bool = False
 
-    def blocks(self) -> Iterator[Samples]:
+    def blocks(self, *, lenient: bool = False) -> Iterator[Samples]:
         """The samples [N, C] one block after the other; numbers that are not finite become silence.
+
+        With ``lenient`` a file that is damaged somewhere is used up to there, with a remark.
 
         Raises:
             SourceError: the file holds no sound, or is damaged.
         """
         broken = 0
-        for block in self.source():
+        for block in self._whole(lenient):
             if not len(block):
                 continue
             self.count += len(block)
@@ -99,6 +110,19 @@ class Reading:
         if broken:
             told = "1 sample that is not a finite number" if broken == 1 else f"{broken} samples that are not finite numbers"
             self.remarks.append(f"{told} became silence")
+
+    def _whole(self, lenient: bool) -> Iterator[Samples]:
+        try:
+            yield from self.source()
+        except _BrokenError as error:
+            if not lenient or not self.count:
+                raise SourceError(f"{self.name}: damaged ({error}); replace the file or leave it out") from None
+            of = f" of {self.frames / self.rate:.1f}" if self.promised and self.frames else ""
+            self.remarks.append(f"it breaks off after {self.count / self.rate:.1f}{of} seconds ({error}); it is used up to there")
+            return
+        if self.promised and self.frames and self.frames - self.count > _MISSING * self.rate and self.count:
+            told = f"{self.frames / self.rate:.1f} seconds and {self.count / self.rate:.1f} are there"
+            self.remarks.append(f"its header promises {told}: it was cut off")
 
 
 @contextlib.contextmanager
@@ -115,10 +139,12 @@ def opened(source: str | Path | bytes, *, name: str = "") -> Iterator[Reading]:
         file.seek(0)
         if not head:
             raise SourceError(f"{label}: the file is empty; {_GIVE}")
+        told = missing_end(file, head)
         if is_clip(head):
             reading = stack.enter_context(_with_ffmpeg(file, label))
         else:
             reading = _with_sndfile(stack, source, file, head, label)
+        reading.remarks += [told] if told else []
         low, high = RATES
         if not low <= reading.rate <= high:
             raise SourceError(f"{label}: {reading.rate} samples a second, {low} to {high} are read; write the file anew")
@@ -252,6 +278,8 @@ def _with_sndfile(
 ) -> Reading:  # fmt: skip
     import soundfile
 
+    guessed = is_mpeg(head) and not tells_frames(file, head)
+    file.seek(0)
     try:
         # By its name where it has one: reading through Python would be called for every few bytes.
         sound = stack.enter_context(soundfile.SoundFile(file if isinstance(source, bytes) else str(source)))
@@ -262,33 +290,31 @@ def _with_sndfile(
         if is_mpeg(head) or head[:4] == b"fLaC":
             raise SourceError(f"{name}: damaged ({_why(error)}); replace the file or leave it out") from None
         raise SourceError(f"{name}: not a sound of a known kind; {_GIVE}") from None
-    reading = Reading(name, sound.samplerate, sound.channels, sound.frames, sound.format, lambda: _sndfile_blocks(sound, name))
-    if is_wave(head) and (remark := _false_length(file)):
-        reading.remarks.append(remark)
+    if sound.frames > _ENDLESS:
+        sound.close()
+        file.seek(0)
+        return stack.enter_context(_with_ffmpeg(file, name))
+    reading = Reading(name, sound.samplerate, sound.channels, sound.frames, sound.format, lambda: _sndfile_blocks(sound))
+    reading.promised = not guessed
     return reading
 
 
-def _sndfile_blocks(sound: Any, name: str) -> Iterator[Samples]:  # Any: soundfile has no types
+def _sndfile_blocks(sound: Any) -> Iterator[Samples]:  # Any: soundfile has no types
     import soundfile
 
     while True:
+        room = np.full((_BLOCK, sound.channels), np.nan, np.float32)
         try:
-            block = sound.read(_BLOCK, dtype="float32", always_2d=True)
+            block = sound.read(out=room)
         except (soundfile.SoundFileError, OSError) as error:
-            raise SourceError(f"{name}: damaged ({_why(error)}); replace the file or leave it out") from None
+            # The samples before the damage are there, only their number was not returned.
+            unread = np.append(np.isnan(room[:, 0]), True)
+            yield room[: int(unread.argmax())]
+            why = _why(error)
+            raise _BrokenError("what follows cannot be read" if "psf_fseek" in why else why) from None
         if not len(block):
             return
         yield block
-
-
-def _false_length(file: IO[bytes]) -> str:
-    """What to say of a WAV whose header promises more samples than there are; nothing of one that was written as a stream."""
-    for kind, size, here in chunks_of_wave(file):
-        if kind == b"data":
-            if 0 < here < size and size < 0xFFFFFFFF - 4096:
-                return f"its header promises {size:,} bytes of sound and {here:,} are there: it was cut off"
-            return ""
-    return ""
 
 
 # --- FFmpeg
@@ -305,17 +331,19 @@ def _with_ffmpeg(file: IO[bytes], name: str) -> Iterator[Reading]:
                 raise SourceError(f"{name}: has no sound; {_GIVE}")
             stream = container.streams.audio[0]
             context = stream.codec_context
-            seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
-            frames = round(seconds * context.sample_rate) if seconds else None
             kind = container.format.name.split(",")[0].upper()
-            yield Reading(
-                name, context.sample_rate, context.channels, frames, kind, lambda: _ffmpeg_blocks(container, stream, name)
-            )
+            seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+            if seconds is None and container.duration and len(container.streams) == 1:
+                seconds = container.duration / av.time_base
+            frames = round(seconds * context.sample_rate) if seconds else None
+            reading = Reading(name, context.sample_rate, context.channels, frames, kind, lambda: _ffmpeg_blocks(container, stream))
+            reading.promised = kind in _TELLING
+            yield reading
     except av.error.FFmpegError as error:
         raise SourceError(f"{name}: damaged or incomplete ({error.strerror or error}); replace the file or leave it out") from None
 
 
-def _ffmpeg_blocks(container: Any, stream: Any, name: str) -> Iterator[Samples]:
+def _ffmpeg_blocks(container: Any, stream: Any) -> Iterator[Samples]:
     import av
 
     # No rate and layout: only the numbers change, to floats with a row a channel.
@@ -327,12 +355,12 @@ def _ffmpeg_blocks(container: Any, stream: Any, name: str) -> Iterator[Samples]:
         for part in planes.resample(None):
             yield np.ascontiguousarray(part.to_ndarray().T)
     except (av.error.FFmpegError, ValueError) as error:
-        raise SourceError(f"{name}: damaged or cut off ({_why(error)}); replace the file or leave it out") from None
+        raise _BrokenError(_why(error)) from None
 
 
 def _why(error: Exception) -> str:
     told = getattr(error, "error_string", "") or getattr(error, "strerror", "") or str(error)
-    return str(told).strip().rstrip(".") or type(error).__name__
+    return str(told).strip().removeprefix("Error : ").rstrip(".") or type(error).__name__
 
 
 def _too_long(name: str, seconds: float | None, most: float) -> SourceError:

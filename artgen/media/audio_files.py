@@ -205,12 +205,15 @@ def open_file(path: Path, name: str) -> IO[bytes]:
         raise SourceError(f"{name}: {error.strerror or error}") from None
 
 
-def chunks_of_wave(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
-    """Each chunk of a WAV as (name, bytes by its header, bytes that are there); the file then stands at the chunk's content."""
+def chunks_of_wave(file: IO[bytes], order: str = "<") -> Iterator[tuple[bytes, int, int]]:
+    """Each chunk of a WAV as (name, bytes by its header, bytes that are there); the file then stands at the chunk's content.
+
+    ``order`` is that of the bytes in numbers, as ``struct`` writes it; with ``>`` it reads an AIFF.
+    """
     end = file.seek(0, os.SEEK_END)
     file.seek(12)
     while len(head := file.read(8)) == 8:
-        kind, size = struct.unpack("<4sI", head)
+        kind, size = struct.unpack(f"{order}4sI", head)
         start = file.tell()
         yield kind, size, max(0, min(size, end - start))
         if size > end - start:

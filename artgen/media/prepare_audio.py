@@ -37,7 +37,7 @@ SOUNDS = Media("sound", "sounds")
 RATES = (16_000, 22_050, 32_000, 44_100)
 SHEET = "spectrograms.png"
 
-_METHOD = 1
+_METHOD = 2
 """Raised whenever the same sources would give other samples, so that an old journal is not gone on with."""
 
 _COPY = 2**20

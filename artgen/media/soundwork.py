@@ -150,7 +150,7 @@ def _listened(reading: Reading, heard: Heard, job: Job) -> Iterator[Samples]:
     So hours of silence cost neither time nor disk. Where ends are trimmed, a second of it is enough.
     """
     silent, began = 0, False
-    for block in reading.blocks():
+    for block in reading.blocks(lenient=True):
         _refuse_long(reading.count, reading, job)
         if not began and not block.any():
             silent += len(block)

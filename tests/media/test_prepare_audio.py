@@ -195,6 +195,8 @@ def test_clipped_cancelling_lying_and_broken_numbers_are_used_with_a_remark(tmp_
     write(folder / "nan.wav", broken, coding="FLOAT")
     write(folder / "over.wav", noise(level=2.0, seed=2), coding="FLOAT")
     lying_wave(folder / "lie.wav", noise(seed=4), 10**7)
+    torn = write(folder / "torn.flac", noise(6.0, seed=5))
+    torn.write_bytes(torn.read_bytes()[: torn.stat().st_size // 2])
     listen = Listen()
     found = prepare([folder], tmp_path / "d", KEPT, listen)
     remarks = dict(found.manifest.notes["remarks"])
@@ -205,7 +207,8 @@ def test_clipped_cancelling_lying_and_broken_numbers_are_used_with_a_remark(tmp_
     assert told["nan.wav"] == "1 sample that is not a finite number became silence"
     assert "over full scale, so it was turned down" in told["over.wav"]
     assert "it was cut off" in told["lie.wav"]
-    assert (len(found), found.manifest.notes["clipped"], found.manifest.skipped) == (5, 1, [])
+    assert told["torn.flac"].startswith("it breaks off after ")
+    assert (len(found), found.manifest.notes["clipped"], found.manifest.skipped) == (6, 1, [])
     assert np.abs(piece(found, 0)).max() > 4000
     assert any("clip.wav: clipped in" in sentence for sentence in listen.sentences)
 
