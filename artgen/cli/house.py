@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from artgen.backend import SILENT
+from artgen.cli.progress import Bars
 from artgen.cli.voice import Voice, bytes_text
 from artgen.errors import ArtgenError, UsageError
 
@@ -20,7 +22,8 @@ def doctor(own: Any, arguments: Arguments) -> int:
 
     voice = Voice(own.json)
     found = []
-    for finding in examine(own.only, voice.progress):
+    # Off a terminal the findings, which come one by one, tell how far it is.
+    for finding in examine(own.only, voice.progress if isinstance(voice.progress, Bars) else SILENT):
         found.append(finding)
         if not own.json:
             remedy = f"\n           type: {finding.remedy}" if finding.remedy else ""

@@ -121,7 +121,12 @@ class _Piece:
         self.pace.add(now, self.done - self.before)
 
     def times(self, now: float) -> list[str]:
-        """What gets done in a second and how long the rest will take, as far as they are known."""
+        """What gets done in a second and how long the rest will take, as far as they are known.
+
+        Parts without a unit are unlike one another: a rate of them says nothing.
+        """
+        if not self.unit and self.ends is None:
+            return []
         rate = self.pace.rate
         left = None if self.ends is None else max(0.0, self.ends - now)
         if left is None and rate > 0 and self.total and self.total > self.done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from noise_fixtures import place  # noqa: F401 - a fixture
 
 from artgen import doctor, history
 from artgen.cli import main
+from artgen.cli.progress import Lines
 from artgen.doctor import CHECKS, Finding, devices, examine, formats, machine, packages
 from artgen.errors import SourceError, UsageError
 from artgen.media import audio, image, video
@@ -303,6 +305,22 @@ def test_a_check_that_fails_itself_stops_nothing(monkeypatch: pytest.MonkeyPatch
 def test_names_of_checks_are_checked() -> None:
     with pytest.raises(UsageError, match="no check 'fromats'; did you mean formats\\?; the checks are"):
         examine(["fromats"])
+
+
+def test_off_a_terminal_nothing_is_told_of_time(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow() -> Iterator[Finding]:
+        now[0] += 60
+        yield Finding("slow", "good", "done")
+
+    now = [0.0]
+    monkeypatch.setattr(doctor, "CHECKS", {"slow": slow, "again": slow, "third": slow})
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr()
+    assert (said.out.count("ok       slow: done"), said.err) == (3, "")
+    heard = io.StringIO()
+    list(examine((), Lines(heard, lambda: now[0])))
+    assert heard.getvalue().splitlines()[0] == "examining: 1 of 3, slow"  # no check is like another, so no rate and no rest
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
