@@ -24,6 +24,8 @@ Values = dict[str, Any]
 
 _WORD = re.compile(r"\S+|\s+")
 _AROUND, _NEAR = 6, 200  # words shown before and after a change, and the characters they are looked for in
+_WHOLE = 4000  # characters of a text that is shown whole for its changes
+_SHOWN, _PIECE = 20, 400  # changes of a longer one that are shown, and the characters of each
 _RED, _GREEN, _PLAIN = "\x1b[31;9m", "\x1b[32m", "\x1b[0m"
 _DIGITS = 6  # of a log-probability: float32 has no more
 
@@ -177,17 +179,24 @@ def modify(modality: str, own: Any, options: Values, inputs: list[str]) -> None:
 
 
 def show_changes(before: str, edits: list[Edit], out: TextIO) -> None:
-    """What changed: in colour on a terminal, as lines with - and + elsewhere."""
+    """What changed: the whole text in colour on a terminal, while it is short; else the first changes as lines with - and +."""
+    terminal = out.isatty()
     if not edits:
         print("nothing changed", file=out, flush=True)
-    elif out.isatty():
+    elif terminal and len(before) + sum(len(edit.after) for edit in edits) <= _WHOLE:
         print(coloured(before, edits), file=out, flush=True)
     else:
-        print("\n".join(plain_lines(before, edits)), file=out, flush=True)
+        lines = plain_lines(before, edits[:_SHOWN])
+        print("\n".join(map(_line_in_colour, lines) if terminal else lines), file=out)
+        rest = len(edits) - _SHOWN
+        told = f"… and {rest:,} more change{'s' if rest > 1 else ''}; " if rest > 0 else ""
+        if told or any(max(len(edit.before), len(edit.after)) > _PIECE for edit in edits):
+            print(f"{told}--json tells every change in full, as edits", file=out)
+        out.flush()
 
 
 def plain_lines(before: str, edits: list[Edit]) -> list[str]:
-    """Each change as a line with ``-`` and one with ``+``, with a few words around it."""
+    """Each change as a line with ``-`` and one with ``+``, with a few words around it; a long one is told by its two ends."""
     lines = []
     for edit in edits:
         stop = edit.at + len(edit.before)
@@ -195,8 +204,19 @@ def plain_lines(before: str, edits: list[Edit]) -> list[str]:
         right = "".join(_WORD.findall(before[stop : stop + _NEAR])[:_AROUND])
         for sign, middle in (("-", edit.before), ("+", edit.after)):
             if middle:
-                lines.append(f"{sign} {_flat(left)}{{{_flat(middle)}}}{_flat(right)}")
+                lines.append(f"{sign} {_flat(left)}{{{_flat(_ends(middle))}}}{_flat(right)}")
     return lines
+
+
+def _ends(text: str) -> str:
+    if len(text) <= _PIECE:
+        return text
+    half = _PIECE // 2
+    return f"{text[:half]} … {len(text) - 2 * half:,} characters … {text[-half:]}"
+
+
+def _line_in_colour(line: str) -> str:
+    return f"{_RED if line.startswith('-') else _GREEN}{line}{_PLAIN}"
 
 
 def coloured(before: str, edits: list[Edit]) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 WORD = re.compile(r"[^\W\d_⺀-鿿]+(?:['’][^\W\d_⺀-鿿]+)*|\d+|\s+|.", re.DOTALL)
 """Words, numbers, runs of blanks and single signs; Chinese and Japanese signs stand one by one."""
+
+_LARGE = 2000 * 2000  # pieces compared with pieces, beyond which a change is told as a whole
 
 
 @dataclass(frozen=True)
@@ -41,16 +45,41 @@ def word_edits(before: str, after: str) -> list[Edit]:
     places = [at]
     for word in old_part:
         places.append(places[-1] + len(word))
-    matcher = difflib.SequenceMatcher(None, old_part, new_part, autojunk=False)
     spans: list[list[int]] = []
-    for kind, i, j, k, m in matcher.get_opcodes():
-        if kind == "equal":
-            continue
+    for i, j, k, m in _changes(old_part, new_part):
         if spans and not any(word[0].isalnum() for word in old_part[spans[-1][1] : i]):
             spans[-1][1], spans[-1][3] = j, m
         else:
             spans.append([i, j, k, m])
     return [Edit(places[i], "".join(old_part[i:j]), "".join(new_part[k:m])) for i, j, k, m in spans]
+
+
+def _changes(old: list[str], new: list[str]) -> Iterator[tuple[int, int, int, int]]:
+    """The spans of ``old`` and ``new`` that differ.
+
+    Words are compared with the blanks and signs behind them first, and piece by piece only where these differ: blanks match
+    everywhere, and comparing all of them takes minutes of a chapter.
+    """
+    first, second = _units(old), _units(new)
+    coarse = [["".join(part[a:b]) for a, b in pairwise(places)] for part, places in ((old, first), (new, second))]
+    for i, j, k, m in _unequal(*coarse, frequent=False):
+        one, other = first[i], second[k]
+        if (first[j] - one) * (second[m] - other) > _LARGE:
+            yield one, first[j], other, second[m]
+            continue
+        for a, b, c, d in _unequal(old[one : first[j]], new[other : second[m]], frequent=True):
+            yield one + a, one + b, other + c, other + d
+
+
+def _unequal(old: list[str], new: list[str], *, frequent: bool) -> list[tuple[int, int, int, int]]:
+    """The spans that differ; without ``frequent``, what makes more than a hundredth of a long list begins no match."""
+    opcodes = difflib.SequenceMatcher(None, old, new, autojunk=not frequent).get_opcodes()
+    return [(i, j, k, m) for kind, i, j, k, m in opcodes if kind != "equal"]
+
+
+def _units(pieces: list[str]) -> list[int]:
+    """Where words begin, with what stands before the first, and the end of all."""
+    return sorted({0, *(place for place, piece in enumerate(pieces) if piece[0].isalnum()), len(pieces)})
 
 
 def _common(first: str, second: str) -> int:

@@ -195,25 +195,6 @@ def test_between_takes_the_first_text_as_its_value(run: Any, tmp_path: Path) -> 
     assert out.endswith("Gently down\n")
 
 
-def test_changes_are_shown() -> None:
-    before, after = "It was a dark\nand stormy night here.", "It was a bright\nand stormy night here."
-    edits = Text(after).edits(Text(before))
-    assert texts.plain_lines(before, edits) == ["- It was a {dark}⏎and stormy night", "+ It was a {bright}⏎and stormy night"]
-    assert texts.coloured(before, edits) == "It was a \x1b[31;9mdark\x1b[0m\x1b[32mbright\x1b[0m\nand stormy night here."
-
-
-def test_changes_are_coloured_on_a_terminal() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    from artgen.media.difference import word_edits
-
-    out = Terminal()
-    texts.show_changes("a b", word_edits("a b", "a c"), out)
-    assert out.getvalue() == "a \x1b[31;9mb\x1b[0m\x1b[32mc\x1b[0m\n"
-
-
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
