@@ -20,6 +20,10 @@ def main(words: Sequence[str] | None = None) -> int:
     from artgen.cli.scan import COMPLETE, scan, words_to_complete
 
     typed = list(sys.argv[1:] if words is None else words)
+    if COMPLETE in os.environ:
+        from artgen.cli.completion import unsplit
+
+        unsplit()
     seen = scan(words_to_complete() if COMPLETE in os.environ else typed)
     try:
         return _run(typed, seen)
@@ -40,6 +44,8 @@ def _run(typed: list[str], seen: Scan) -> int:
 
     from artgen.cli.app import build
 
+    if seen.completion and len(typed) == 2 and typed[0].endswith("-completion"):
+        return _for_shell(*typed)
     try:
         result = build(seen)(typed, prog_name="artgen", complete_var="_ARTGEN_COMPLETE", standalone_mode=False)
     except typer.Abort:
@@ -47,6 +53,21 @@ def _run(typed: list[str], seen: Scan) -> int:
     if result == INTERRUPTED:  # what Typer makes of Ctrl-C
         return _fail("interrupted", INTERRUPTED, seen)
     return result if isinstance(result, int) else 0
+
+
+def _for_shell(flag: str, shell: str) -> int:
+    """``--show-completion fish`` typed in another shell."""
+    from artgen.cli.completion import SHELLS, script
+    from artgen.errors import UsageError
+    from artgen.options import nearest
+
+    if shell not in SHELLS:
+        raise UsageError(f"{flag} knows {', '.join(SHELLS)}, not {shell}{nearest(shell, SHELLS)}")
+    if flag != "--show-completion":
+        advice = f"leave {shell} out, or keep what artgen --show-completion {shell} prints"
+        raise UsageError(f"{flag} is for the shell it is typed in: {advice}")
+    print(script(shell))
+    return 0
 
 
 def _explain(error: Exception, seen: Scan) -> int:

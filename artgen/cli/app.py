@@ -164,7 +164,7 @@ def _add_verb(group: typer.Typer, verb: str, cls: type[Backend], scan: Scan) -> 
 
         return getattr(verbs, verb)(modality, _with_json(flags, scan), options, arguments)  # type: ignore[no-any-return]  # one of five functions
 
-    function = command(_POSITIONALS[verb], _OWN[verb], _groups(cls, verb), action)
+    function = command(_POSITIONALS[verb], _OWN[verb], _groups(cls, verb), action, modality=modality)
     note = " Options of prepare are for a source that is not prepared yet." if verb == "train" else ""
     help_ = f"{VERB_HELP[verb]}{note}\n\nBackend {cls.modality}.{cls.name}: {cls.summary}"
     folder, work = _MINE.get(modality, ("works", "mine"))

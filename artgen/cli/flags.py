@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from artgen.cli import completion
 from artgen.errors import UnusableBackendError
 from artgen.options import Option, Options, check, declared, parse_text
 
@@ -32,11 +33,18 @@ class Positional:
 
 
 def command(
-    positionals: Sequence[Positional], own: type[Options], groups: Sequence[type[Options]], action: Action, *, alone: bool = False
+    positionals: Sequence[Positional],
+    own: type[Options],
+    groups: Sequence[type[Options]],
+    action: Action,
+    *,
+    alone: bool = False,
+    modality: str = "",
 ) -> Callable[..., int | None]:
     """A function that Typer turns into a command with the flags of ``own`` (artgen's) and ``groups`` (a backend's).
 
-    ``alone`` is for a command that has commands of its own: it acts only where none of them was typed.
+    ``alone`` is for a command that has commands of its own: it acts only where none of them was typed; ``modality`` says whose
+    backends and models a shell completes.
 
     Raises:
         UnusableBackendError: a backend declares a flag that is one of artgen's own.
@@ -52,10 +60,10 @@ def command(
         return action(own(**_parsed(ours, typed)), _parsed(theirs, typed), arguments)
 
     parameters = [Parameter("_context", Parameter.KEYWORD_ONLY, annotation=typer.Context)] if alone else []
-    parameters += [_positional(place) for place in positionals]
+    parameters += [_positional(place, modality) for place in positionals]
     # The choice of a backend's flags comes first in help: it is what a user looks for.
-    parameters += [_flag(option, negatable=True) for _, option in theirs]
-    parameters += [_flag(option, negatable=False) for _, option in ours]
+    parameters += [_flag(option, modality, negatable=True) for _, option in theirs]
+    parameters += [_flag(option, modality, negatable=False) for _, option in ours]
     run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # inspect reads it
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
@@ -83,13 +91,14 @@ def _merged(own: type[Options], groups: Sequence[type[Options]]) -> list[tuple[t
     return list(merged.values())
 
 
-def _positional(place: Positional) -> Parameter:
-    info = typer.Argument(None, metavar=place.metavar, help=place.help, show_default=False)
+def _positional(place: Positional, modality: str) -> Parameter:
+    complete = completion.of_argument(place.metavar, modality)
+    info = typer.Argument(None, metavar=place.metavar, help=place.help, show_default=False, autocompletion=complete)
     kind: Any = list[str] | None if place.many else str | None
     return Parameter(place.name, Parameter.KEYWORD_ONLY, default=info, annotation=kind)
 
 
-def _flag(option: Option, *, negatable: bool) -> Parameter:
+def _flag(option: Option, modality: str, *, negatable: bool) -> Parameter:
     names = [name for name in (option.short,) if name]
     kind: Any = str | None
     if option.kind is bool:
@@ -104,7 +113,7 @@ def _flag(option: Option, *, negatable: bool) -> Parameter:
         help=option.help if negatable or option.kind is not bool else option.description,
         show_default=False,
         metavar=_metavar(option),
-        autocompletion=_choices(option) if option.choices else None,
+        autocompletion=completion.of_option(option, modality),
     )
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=info, annotation=kind)
 
@@ -115,13 +124,6 @@ def _metavar(option: Option) -> str | None:
     if option.choices:
         return "|".join(option.choices)
     return "FILE" if option.file else _METAVARS[option.item if option.kind is list else option.kind]
-
-
-def _choices(option: Option) -> Callable[[str], list[str]]:
-    def complete(incomplete: str) -> list[str]:
-        return [choice for choice in option.choices if choice.startswith(incomplete)]
-
-    return complete
 
 
 def _argument(value: Any, many: bool) -> Any:
