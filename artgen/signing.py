@@ -17,7 +17,7 @@ from artgen.files import similar, write_atomically
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".wav", ".flac", ".mp4", ".mov")
 """The files that can carry a signature."""
 
-_MISSING = "signing needs the extra c2pa; type: pip install artgen[c2pa]"
+_MISSING = 'signing needs the extra c2pa; type: pip install "artgen[c2pa]"'
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ def test_mistakes_are_found_before_any_work(tmp_path: Path, chain: Any, monkeypa
         return original(name, *more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UsageError, match=r"signing needs the extra c2pa; type: pip install artgen\[c2pa\]"):
+    with pytest.raises(UsageError, match=r'signing needs the extra c2pa; type: pip install "artgen\[c2pa\]"'):
         Signature.load(certificate, key)
     assert signing.read(tmp_path / "a.png") is None
 
