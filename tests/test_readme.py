@@ -108,7 +108,7 @@ def test_every_flag_that_the_pages_mention_exists() -> None:
     from artgen.cli import common
     from artgen.options import Options, declared
 
-    known = {"--help", "--version", "--install-completion", "--backend", *OF_OTHER_TOOLS}
+    known = {"--help", "--version", "--install-completion", "--show-completion", "--backend", *OF_OTHER_TOOLS}
     groups: list[type[Options]] = [
         value for value in vars(common).values() if isinstance(value, type) and issubclass(value, Options)
     ]
