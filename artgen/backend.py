@@ -232,6 +232,14 @@ class Backend(ABC):
         """
         return {}
 
+    def demands(self, options: Options) -> dict[str, object]:
+        """The options of ``prepare`` that the options of a training ask of raw sources (the rate of a codec), by name.
+
+        They are taken where the user left them open; another value is refused before anything is prepared. What else is wrong
+        with ``options`` can be raised here as well. The default asks for nothing.
+        """
+        return {}
+
     def train(self, dataset: Dataset, run: Run, options: Options, progress: Progress = SILENT) -> Model:
         """Train on ``dataset`` in ``run``; the default builds :meth:`task` from the run's seed and gives it to the shared loop."""
         from artgen.training import fit, seeded

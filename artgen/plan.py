@@ -105,7 +105,7 @@ def plan_training(
     return TrainPlan(
         backend=cls,
         options=chosen,
-        prepare=None if ready else resolve(offering(modality, cls.name, "prepare").Prepare, prepare, label=f"{modality} prepare"),
+        prepare=None if ready else _preparing(cls, chosen, prepare),
         sources=tuple(sources),
         dataset=Path(sources[0]) if ready else folder / "dataset",
         output=folder,
@@ -193,6 +193,18 @@ def _resumed(
     _no_prepare(prepare, train, str(place))
     kept = {option.name: stored[option.name] for option in declared(cls.Train) if option.name in stored}
     return TrainPlan(cls, _options(cls, kept, train), None, tuple(sources), place, folder, True, device)
+
+
+def _preparing(cls: type[Backend], train: TrainOptions, given: Mapping[str, Any]) -> Options:
+    """How raw sources are prepared: as the user says, else as the options of the training demand."""
+    demanded = cls().demands(train)
+    declares = offering(cls.modality, cls.name, "prepare").Prepare
+    chosen = resolve(declares, demanded, given, label=f"{cls.modality} prepare")
+    for name, value in demanded.items():
+        if (wish := getattr(chosen, name)) != value:
+            flag = "--" + name.rstrip("_").replace("_", "-")
+            raise OptionError(f"{flag} takes {value} with the other options of this training, not {wish}; leave {flag} out")
+    return chosen
 
 
 def _options(cls: type[Backend], *layers: Mapping[str, Any]) -> TrainOptions:

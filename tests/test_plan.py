@@ -12,7 +12,7 @@ from noise_fixtures import dataset, model, place  # noqa: F401 - fixtures
 
 import artgen
 from artgen.describe import show
-from artgen.errors import ArtgenError, Interrupted, UsageError
+from artgen.errors import ArtgenError, Interrupted, OptionError, UsageError
 from artgen.plan import plan_training
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -140,6 +140,23 @@ def test_other_processes_wait_for_the_dataset(pictures: Path, tmp_path: Path, mo
     noise_plugin.Noise().prepare([pictures], plan.dataset, noise_plugin.Noise.Prepare())
     waiting.join(30)
     assert len(opened[0]) == 24
+
+
+def test_raw_sources_are_prepared_as_the_options_of_the_training_demand(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def demands(self: noise_plugin.Noise, options: Any) -> dict[str, object]:
+        return {"resolution": 32} if options.spread == 2 else {}
+
+    monkeypatch.setattr(noise_plugin.Noise, "demands", demands)
+
+    def planned(**options: Any) -> int:
+        return plan_training("image", pictures, tmp_path / "run", backend="noise", **options).prepare.resolution  # type: ignore
+
+    assert (planned(), planned(spread=2), planned(spread=2, resolution=32), planned(resolution=16)) == (8, 32, 32, 16)
+    with pytest.raises(OptionError, match="--resolution takes 32 with the other options of this training, not 16; leave --resol"):
+        planned(spread=2, resolution=16)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_plan_tells_what_is_left_open_and_its_file_stays_open(pictures: Path, dataset: Path, tmp_path: Path) -> None:

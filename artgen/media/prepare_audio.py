@@ -34,7 +34,7 @@ from artgen.media.written import deciding, key_of, left_out, nothing, npy, prese
 from artgen.options import Meta, Options
 
 SOUNDS = Media("sound", "sounds")
-RATES = (16_000, 22_050, 32_000, 44_100)
+RATES = (16_000, 22_050, 24_000, 32_000, 44_100)
 SHEET = "spectrograms.png"
 
 _METHOD = 2
@@ -50,7 +50,7 @@ class Prepare(Options, frozen=True, kw_only=True):
     """Options of ``artgen audio prepare``, for every audio backend."""
 
     rate: Annotated[
-        int, Meta(ge=16_000, le=44_100, description="Samples a second: 16000, 22050, 32000 or 44100.", extra={"unit": "Hz"})
+        int, Meta(ge=16_000, le=44_100, description="Samples a second: 16000, 22050, 24000, 32000 or 44100.", extra={"unit": "Hz"})
     ] = 22_050
     channels: Annotated[Literal["mono", "stereo"], Meta(description="One channel, or two.")] = "mono"
     normalize: Annotated[

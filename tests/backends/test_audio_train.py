@@ -288,9 +288,37 @@ def test_a_run_with_a_brought_codec_resumes_exactly(model: Model, dataset: Datas
 
 
 def test_a_codec_of_other_sounds_is_refused(model: Model, tmp_path: Path) -> None:
-    other = prepared(tmp_path, rate=16_000, files=2, seconds=1.0)
-    with pytest.raises(ModelError, match=r"it codes 22050 Hz mono, the dataset is 16000 Hz mono; prepare with --rate 22050"):
+    other = prepared(tmp_path / "slow", rate=16_000, files=2, seconds=1.0)
+    with pytest.raises(ModelError, match=r"it codes 22050 Hz mono, the dataset is 16000 Hz mono; prepare with --rate 22050$"):
         trained(other, tmp_path / "run", codec=str(model.folder))
+    other = prepared(tmp_path / "wide", channels="stereo", files=2, seconds=1.0)
+    with pytest.raises(ModelError, match=r"it codes 22050 Hz mono, the dataset is 22050 Hz stereo; prepare with --channels mono$"):
+        trained(other, tmp_path / "run", codec=str(model.folder))
+
+
+def test_a_folder_is_prepared_as_the_codec_needs_it(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stereo = prepared(tmp_path / "stereo", channels="stereo", rate=16_000, files=2, seconds=1.0)
+    codec = str(trained(stereo, tmp_path / "codec", steps=2).folder)
+    folder, given = tmp_path / "stereo" / "sounds", {**TRAIN, "steps": 1, "workers": 1, "device": "cpu"}
+    found = api.train("audio", folder, tmp_path / "run", codec=codec, **given)
+    assert [found.config.network["codec"][name] for name in ("rate", "channels")] == [16_000, 2]
+    assert Dataset.open(tmp_path / "run" / "dataset").manifest.notes["rate"] == 16_000
+    for wrong, sentence in (
+        ({"rate": 22_050}, "--rate takes 16000 with the other options of this training, not 22050; leave --rate out"),
+        ({"channels": "mono"}, "--channels takes stereo with the other options of this training, not mono; leave --channels out"),
+        ({"representation": "mulaw"}, "--codec is about a codec, and --representation mulaw has none"),
+    ):
+        with pytest.raises(OptionError, match=sentence):
+            api.train("audio", folder, tmp_path / "other", codec=codec, **given, **wrong)
+    with pytest.raises(ModelError, match="gone"):
+        api.train("audio", folder, tmp_path / "other", codec="gone", **given)
+    monkeypatch.setitem(model.config.network["codec"], "rate", 8000)
+    monkeypatch.setattr(Model, "open", lambda *place: model)
+    with pytest.raises(
+        ModelError, match="it codes 8000 Hz mono; give one of 16000, 22050, 24000, 32000 or 44100 Hz, mono or stereo"
+    ):
+        api.train("audio", folder, tmp_path / "other", codec=codec, **given)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_model_without_a_codec_brings_none(dataset: Dataset, tmp_path: Path) -> None:

@@ -111,6 +111,12 @@ class Rnn(Backend):
 
         return told(options)
 
+    def demands(self, options: Any) -> dict[str, Any]:
+        """Sounds like those of the codec that is brought."""
+        from artgen.backends.audio.rnn.settle import demanded
+
+        return demanded(options)
+
     def train(self, dataset: Dataset, run: Run, options: Any, progress: Progress = SILENT) -> Model:
         """Settle the recipe (a run that goes on keeps its own), then train both stages in the shared loop."""
         from artgen.backends.audio.rnn.settle import make_tasks, recall

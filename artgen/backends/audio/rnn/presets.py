@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Preset = Literal["sketch", "standard", "large"]
 
-HOPS = {16_000: 192, 22_050: 256, 32_000: 384, 44_100: 512}
+HOPS = {16_000: 192, 22_050: 256, 24_000: 288, 32_000: 384, 44_100: 512}
 """Samples of a frame by rate: about 84 frames a second at each of them."""
 
 FRAMES = 84

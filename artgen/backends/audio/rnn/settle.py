@@ -12,6 +12,7 @@ from artgen.backends.audio.rnn import presets
 from artgen.backends.audio.rnn.presets import Recipe
 from artgen.errors import ModelError, OptionError, TrainingError
 from artgen.files import write_atomically
+from artgen.media.prepare_audio import RATES
 from artgen.model import Model
 from artgen.training.budget import minutes_allowed
 from artgen.training.run import STATE, Run
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from artgen.training.task import Task
 
 RECIPE = "recipe.json"
+CHANNELS = {1: "mono", 2: "stereo"}
 
 
 def recall(run: Run, options: Rnn.Train) -> Recipe:
@@ -102,6 +104,23 @@ def make_tasks(moments: Moments, options: Rnn.Train, plan: Recipe, device: str, 
     ]
 
 
+def demanded(options: Rnn.Train) -> dict[str, Any]:
+    """What raw sounds have to be prepared as for ``options``: like those that a codec that is brought was made for.
+
+    Raises:
+        OptionError: the options do not go together.
+        ModelError: there is no such codec, or sounds cannot be prepared for it.
+    """
+    plan = settled(options)
+    if options.codec is None:
+        return {}
+    network, _ = lent(options.codec, plan.codec["codebooks"])
+    if network["rate"] not in RATES or network["channels"] not in CHANNELS:
+        rates = f"{', '.join(map(str, RATES[:-1]))} or {RATES[-1]} Hz, mono or stereo"
+        raise ModelError(f"--codec {options.codec}: it codes {_sound(network['rate'], network['channels'])}; give one of {rates}")
+    return {"rate": network["rate"], "channels": CHANNELS[network["channels"]]}
+
+
 def brought(place: str, moments: Moments, codebooks: int) -> tuple[Any, dict[str, Any]]:
     """The codec of the model at ``place``, for sounds like those of the tape, and its part of the network.
 
@@ -112,22 +131,11 @@ def brought(place: str, moments: Moments, codebooks: int) -> tuple[Any, dict[str
     """
     from artgen.backends.audio.rnn.codec import Codec
 
-    try:
-        found = Model.open(place)
-    except ModelError:
-        if not any(codecs.backends()):
-            raise
-        guest: Any = codecs.find(place, codebooks)
-        _require_sound(place, guest.network, moments)
-        return guest, guest.network
-    if found.backend != "audio.rnn" or "codec" not in found.config.network:
-        raise ModelError(f"--codec {place}: a model of {found.backend} without a codec; give one that artgen audio train made")
-    network = found.config.network["codec"]
+    network, found = lent(place, codebooks)
     _require_sound(place, network, moments)
-    if "backend" in network:
-        codec: Any = codecs.build(network)
-    else:
-        codec = Codec(**network)
+    if not isinstance(found, Model):
+        return found, network
+    codec: Any = codecs.build(network) if "backend" in network else Codec(**network)
     tensors = {name.removeprefix("codec."): tensor.float() for name, tensor in found.tensors().items() if name.startswith("codec.")}
     try:
         codec.load_state_dict(tensors)
@@ -137,17 +145,42 @@ def brought(place: str, moments: Moments, codebooks: int) -> tuple[Any, dict[str
     return codec, network
 
 
+def lent(place: str, codebooks: int) -> tuple[dict[str, Any], Any]:
+    """What the codec at ``place`` says of itself, and the model that it is part of, or the codec where another backend brings it.
+
+    Raises:
+        ModelError: there is no such model, or it is no codec.
+    """
+    try:
+        found = Model.open(place)
+    except ModelError:
+        if not any(codecs.backends()):
+            raise
+        guest: Any = codecs.find(place, codebooks)
+        return guest.network, guest
+    if found.backend != "audio.rnn" or "codec" not in found.config.network:
+        raise ModelError(f"--codec {place}: a model of {found.backend} without a codec; give one that artgen audio train made")
+    return found.config.network["codec"], found
+
+
 def _require_sound(place: str, network: dict[str, Any], moments: Moments) -> None:
     """Hold a codec to be one of sounds like those of the tape.
 
     Raises:
         ModelError: it is of another rate or number of channels.
     """
-    tape = moments.tape
-    if (network["rate"], network["channels"]) != (tape.rate, tape.channels):
-        told = [f"{rate} Hz {'mono' if channels == 1 else 'stereo'}" for rate, channels in
-                ((network["rate"], network["channels"]), (tape.rate, tape.channels))]  # fmt: skip
-        raise ModelError(f"--codec {place}: it codes {told[0]}, the dataset is {told[1]}; prepare with --rate {network['rate']}")
+    tape, rate, channels = moments.tape, network["rate"], network["channels"]
+    flags = [f"--rate {rate}"] if rate != tape.rate else []
+    flags += [f"--channels {CHANNELS.get(channels, channels)}"] if channels != tape.channels else []
+    if flags:
+        raise ModelError(
+            f"--codec {place}: it codes {_sound(rate, channels)}, the dataset is {_sound(tape.rate, tape.channels)}; "
+            f"prepare with {' '.join(flags)}"
+        )
+
+
+def _sound(rate: int, channels: int) -> str:
+    return f"{rate} Hz {CHANNELS.get(channels, f'with {channels} channels')}"
 
 
 def loudness_of(moments: Moments) -> float | None:
