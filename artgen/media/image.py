@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from artgen.errors import ArtgenError, OutputError, SourceError, UsageError
 from artgen.files import similar, write_atomically
-from artgen.media import colour, marks
+from artgen.media import colour, foreign, marks
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -76,11 +76,18 @@ def opened(source: str | Path | bytes, *, name: str, max_pixels: int) -> Iterato
     """
     from PIL import Image, UnidentifiedImageError
 
+    head = b""
     if Image.MAX_IMAGE_PIXELS:
         max_pixels = min(max_pixels, 2 * Image.MAX_IMAGE_PIXELS)  # what Pillow refuses itself
     try:
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(io.BytesIO(source) if isinstance(source, bytes) else _open(Path(source), name))
+            head = file.read(foreign.HEAD)
+            file.seek(0)
+            if foreign.is_heic(head):
+                foreign.learn_heic()
+            if foreign.is_raw(head, name):  # Pillow would take the small preview at its beginning
+                raise SourceError(f"{name}: {foreign.camera_raw()}")
             with quiet():
                 picture = stack.enter_context(Image.open(file))
             width, height = picture.size
@@ -94,8 +101,10 @@ def opened(source: str | Path | bytes, *, name: str, max_pixels: int) -> Iterato
         told = f"{int(count[0]):,} pixels" if count else "too many pixels"
         raise TooManyPixelsError(_too_large(name, told, max_pixels)) from None
     except UnidentifiedImageError:
-        empty = not (source if isinstance(source, bytes) else Path(source).stat().st_size)
-        told = "the file is empty" if empty else "not a picture of a known kind"
+        told = foreign.told(head, name)
+        if told:
+            raise SourceError(f"{name}: {told}") from None
+        told = "not a picture of a known kind" if head else "the file is empty"
         raise SourceError(f"{name}: {told}; give a picture such as PNG, JPEG, WebP, TIFF or GIF") from None
     except Exception as error:
         reason = str(error).strip().rstrip(".") or type(error).__name__
