@@ -439,12 +439,9 @@ def _is_audio(path: Path) -> bool:
     return audio_media.is_sound(path) or path.suffix.lower() in audio_media.ENDINGS
 
 
-_DRAWINGS = (".svg", ".pdf", ".eps", ".ps")  # written in words, but nobody means these
-
-
 def _is_text(path: Path) -> bool:
     """Whether a file is a text by its content; words in a file named as a picture or clip are a damaged picture or clip."""
-    return path.suffix.lower() not in (*Image.endings, *Video.endings, *_DRAWINGS) and text_media.is_text(path)
+    return path.suffix.lower() not in (*Image.endings, *Video.endings) and text_media.is_text(path)
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe | None:

@@ -29,6 +29,7 @@ from artgen.media.audio_files import (
     read_text,
     to_pcm,
 )
+from artgen.media.endings import SOUNDS
 from artgen.media.loudness import Meter, to_db
 from artgen.media.sound_ends import missing_end, tells_frames
 from artgen.media.sound_kinds import is_clip, is_mpeg, is_sound
@@ -41,10 +42,7 @@ __all__ = [
 Samples = NDArray[np.float32]
 """Samples float32 [N, C], full scale from -1 to 1."""
 
-ENDINGS = frozenset(
-    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".m4a", ".m4b", ".aac", ".wma", ".au",
-     ".caf", ".w64", ".rf64"}
-)  # fmt: skip
+ENDINGS = SOUNDS
 """Endings by which a file says that it is a sound; what it is, its content tells."""
 
 MOST_VALUES = 2**28

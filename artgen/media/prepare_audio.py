@@ -23,7 +23,7 @@ from artgen.backend import SILENT, Progress
 from artgen.dataset import Dataset, Manifest, fingerprint, is_dataset, write_manifest
 from artgen.errors import OptionError
 from artgen.files import write_atomically
-from artgen.media import image, spectrogram
+from artgen.media import endings, image, spectrogram
 from artgen.media.audio import from_pcm
 from artgen.media.filling import Firsts, bar, scratch, stoppable
 from artgen.media.partial import Partial
@@ -33,7 +33,7 @@ from artgen.media.workers import in_order
 from artgen.media.written import deciding, key_of, left_out, nothing, npy, present, refuse_prepared, tell_beside, write_beside
 from artgen.options import Meta, Options
 
-SOUNDS = Media("sound", "sounds")
+SOUNDS = Media("sound", "sounds", others=endings.PICTURES | endings.OTHERS)
 RATES = (16_000, 22_050, 24_000, 32_000, 44_100)
 SHEET = "spectrograms.png"
 
@@ -252,7 +252,7 @@ def _notes(
         "remarks": remarks[:_LISTED],
         "spectrograms": SHEET,
     }
-    return notes | ({"licences": found.licences} if found.licences else {})
+    return notes | found.notes
 
 
 def _spread(values: Sequence[float | None]) -> dict[str, float] | None:

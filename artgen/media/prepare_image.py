@@ -233,8 +233,7 @@ def _finish(partial: Partial, found: Found, options: Prepare, key: str) -> Datas
     folder, shape = partial.folder, [len(items), *partial.shape]
     notes: dict[str, Any] = {"names": "names.jsonl", "key": key}
     notes["resized"] = dict(sorted(Counter(record.note for record in partial.records if record.stored).items()))
-    if found.licences:
-        notes["licences"] = found.licences
+    notes |= found.notes
     beside = write_beside(folder, items, (item.source.name for item in items), options.labels)
     partial.finish()
     digests = "".join(record.digest for record in partial.records if record.stored).encode()

@@ -25,6 +25,7 @@ from artgen.backend import SILENT, Progress
 from artgen.dataset import Dataset, Manifest, Skipped, fingerprint, is_dataset, write_manifest
 from artgen.errors import ArtgenError, DatasetError, Interrupted, ModelError, OptionError, OutputError, SourceError
 from artgen.files import sentences
+from artgen.media import endings
 from artgen.media import tokenizer as tokens
 from artgen.media.archives import Reader, Source
 from artgen.media.corpus import Corpus, TokenFile
@@ -37,7 +38,8 @@ from artgen.media.written import present, refuse_prepared
 from artgen.options import Meta, Options
 
 TEXTS = Media(
-    "text", "texts", frozenset({".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".tex", ".log", ".py", *TABLES})
+    "text", "texts", frozenset({".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".tex", ".log", ".py", *TABLES}),
+    others=endings.PICTURES | endings.SOUNDS | endings.CLIPS | endings.OTHERS - {".srt", ".vtt"},
 )  # fmt: skip
 STANDARD_INPUT = "-"
 
@@ -328,7 +330,7 @@ def _notes(corpus: Corpus, tokenizer: Tokenizer, told: dict[str, Any], found: Fo
         "too_short": corpus.too_short,
         "advice": advice(corpus.training_characters),
     }
-    return notes | ({"licences": found.licences} if found.licences else {})
+    return notes | found.notes
 
 
 def advice(characters: int) -> str:

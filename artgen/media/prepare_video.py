@@ -21,7 +21,7 @@ import numpy as np
 from artgen.backend import SILENT, Progress
 from artgen.dataset import Dataset, Manifest, Skipped, fingerprint, is_dataset, write_manifest
 from artgen.files import write_atomically
-from artgen.media import filmstrip, image, prepare_image
+from artgen.media import endings, filmstrip, image, prepare_image
 from artgen.media.clipwork import Job, Take, Told, work
 from artgen.media.cutting import Cut, Short
 from artgen.media.filling import bar, scratch, stoppable
@@ -33,7 +33,7 @@ from artgen.media.workers import cores, in_order
 from artgen.media.written import deciding, key_of, nothing, present, refuse_prepared, tell_beside, write_beside
 from artgen.options import Meta, Options
 
-CLIPS = Media("clip", "clips", sequences=True)
+CLIPS = Media("clip", "clips", sequences=True, others=endings.SOUNDS | endings.OTHERS)
 SHEET = "clips.png"
 
 _METHOD = 1
@@ -289,7 +289,7 @@ def _notes(
         "resized": dict(sorted(Counter(facts.how for facts in told).items())),
         "sheet": SHEET,
     }
-    return notes | ({"licences": found.licences} if found.licences else {})
+    return notes | found.notes
 
 
 def _report(dataset: Dataset, progress: Progress) -> None:

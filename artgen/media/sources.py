@@ -12,7 +12,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ import msgspec
 
 from artgen.dataset import Skipped
 from artgen.errors import SourceError
-from artgen.media import sequences
+from artgen.media import endings, sequences
 from artgen.media.archives import FILE_LIMIT, Reader, Source, archive_kind
 from artgen.media.trees import METADATA, Tree, is_aside, is_licence, origin, trees
 
@@ -35,17 +35,19 @@ _CAPTION_LIMIT = 64 * 2**10
 class Media:
     """What a modality looks for: its noun and plural for messages.
 
-    ``texts`` are the endings of text files that are items of this modality; elsewhere texts only tell about the items.
-    ``sequences`` makes one item of the numbered pictures of a folder.
+    ``texts`` are the endings of text files that are items of this modality; elsewhere texts only tell about the items. ``others``
+    are endings of files that are none of this modality: unless they are typed one by one, they are left out and counted, not
+    read. ``sequences`` makes one item of the numbered pictures of a folder.
     """
 
     noun: str
     plural: str
     texts: frozenset[str] = frozenset()
     sequences: bool = False
+    others: frozenset[str] = frozenset()
 
 
-PICTURES = Media("picture", "pictures")
+PICTURES = Media("picture", "pictures", others=endings.SOUNDS | endings.CLIPS | endings.OTHERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class Found:
     """What the sources hold.
 
     ``origins`` tells for the manifest what was given, ``licences`` the first line of every licence file, ``remarks`` are
-    sentences for the user, ``skipped`` files that are none of this modality for a reason that is known without reading them.
+    sentences for the user, ``skipped`` files that are none of this modality for a reason that is known without reading them,
+    ``strangers`` counts by their endings the files that are none of it by their names and tell nothing about the others.
     """
 
     items: list[Item]
@@ -74,6 +77,13 @@ class Found:
     licences: dict[str, str]
     skipped: list[Skipped]
     remarks: list[str]
+    strangers: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What ``dataset.json`` notes of the files beside the items."""
+        notes: dict[str, Any] = {"licences": self.licences} if self.licences else {}
+        return notes | ({"left_out": dict(self.strangers.most_common())} if self.strangers else {})
 
 
 def find(sources: Sequence[str | Path], media: Media, *, labels: Labels = "auto", exclude: Path | None = None) -> Found:
@@ -99,18 +109,21 @@ def find(sources: Sequence[str | Path], media: Media, *, labels: Labels = "auto"
         classes = _classes(given, labels, found)
         for tree, names, joined in zip(given, classes, frames, strict=True):
             captions = _captions(tree, media, reader)
+            _strangers(tree, media, found)
             found.items.extend(
                 Item(tree.files[path], name, caption, joined.get(path, ()))
                 for path, name, caption in zip(tree.wanted, names, captions, strict=True)
             )
             found.origins.append(origin(tree))
+    if found.strangers:
+        found.remarks.append(_told(found.strangers, media))
     return found
 
 
 def _sort_out(tree: Tree, media: Media, found: Found) -> None:
     asides: Counter[str] = Counter()
     for inside, source in tree.files.items():
-        if inside in tree.beside or is_aside(inside, media.texts):
+        if inside in tree.beside or _is_stranger(tree, inside, media):
             asides[PurePosixPath(inside).suffix.lower() or PurePosixPath(inside).name] += 1
         elif archive_kind(inside):
             found.skipped.append(Skipped(source.name, "an archive inside another source; give it as a source of its own"))
@@ -123,6 +136,30 @@ def _sort_out(tree: Tree, media: Media, found: Found) -> None:
             raise SourceError(f"{place}: empty; give a folder, an archive or files with {media.plural}")
         listed = ", ".join(f"{count} {kind}" for kind, count in asides.most_common(4))
         raise SourceError(f"{place}: no {media.noun} in it, only other files ({listed}); give one with {media.plural}")
+
+
+def _is_stranger(tree: Tree, inside: str, media: Media) -> bool:
+    if is_aside(inside, media.texts):
+        return True
+    return tree.kind != "files" and PurePosixPath(inside).suffix.lower() in media.others  # what was typed is tried
+
+
+def _strangers(tree: Tree, media: Media, found: Found) -> None:
+    """Count the files that are none by their names and of no use: no captions, metadata or licences, nor any that nobody gave."""
+    used = {str(PurePosixPath(inside).with_suffix(".txt")) for inside in tree.wanted} if ".txt" not in media.texts else set()
+    for inside in tree.files:
+        path = PurePosixPath(inside)
+        if inside in tree.beside or inside in used or path.name in METADATA or is_licence(inside):
+            continue
+        if _is_stranger(tree, inside, media):
+            found.strangers[path.suffix.lower() or path.name] += 1
+
+
+def _told(strangers: Counter[str], media: Media) -> str:
+    listed = ", ".join(f"{kind} {count}" for kind, count in strangers.most_common(5)) + (", …" if len(strangers) > 5 else "")
+    count = strangers.total()
+    files = f"1 file is no {media.noun} by its name" if count == 1 else f"{count} files are no {media.plural} by their names"
+    return f"{files} ({listed}): left out"
 
 
 def _licences(tree: Tree, media: Media, reader: Reader, found: Found) -> None:

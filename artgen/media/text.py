@@ -20,6 +20,7 @@ import numpy as np
 
 from artgen.errors import SourceError
 from artgen.files import free_name, sentences, write_atomically
+from artgen.media.endings import DRAWINGS
 
 ENDINGS = (".txt", ".md")
 LIMIT = 2**28
@@ -240,7 +241,12 @@ def decode(path: Path) -> str:
 
 
 def is_text(path: Path) -> bool:
-    """Whether a file is text by its beginning, or is named as text and does not begin as a picture or clip does."""
+    """Whether a file is text by its beginning, or is named as text and does not begin as a picture or clip does.
+
+    Drawings and pages that are written in words (SVG, PDF) are none.
+    """
+    if path.suffix.lower() in DRAWINGS:
+        return False
     try:
         with path.open("rb") as file:
             head = file.read(4096)

@@ -133,6 +133,16 @@ def test_every_file_that_is_not_usable_is_listed_with_its_reason(tmp_path: Path)
     }
 
 
+def test_files_that_are_no_pictures_by_their_names_are_told_of_in_a_line_and_a_note(tmp_path: Path) -> None:
+    save(tmp_path / "p" / "1.png", picture(1))
+    for name in ("a.txt", "b.txt", "c.mp3"):
+        (tmp_path / "p" / name).write_bytes(b"")
+    heard = Listen()
+    dataset = prepare([tmp_path / "p"], tmp_path / "out", SMALL, heard)
+    assert "3 files are no pictures by their names (.txt 2, .mp3 1): left out" in heard.sentences
+    assert (dataset.manifest.notes["left_out"], dataset.manifest.skipped) == ({".txt": 2, ".mp3": 1}, [])
+
+
 def test_locked_and_nested_files_of_an_archive_are_listed(tmp_path: Path) -> None:
     good, locked = save(tmp_path / "a.png", picture(1)), save(tmp_path / "b.png", picture(2))
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:

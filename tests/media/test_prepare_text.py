@@ -151,10 +151,12 @@ def test_unusable_sources_get_a_sentence_and_leave_nothing(tmp_path: Path, conte
 def test_bad_files_among_good_ones_are_listed(tmp_path: Path) -> None:
     (tmp_path / "good.txt").write_text(LONG)
     (tmp_path / "empty.txt").write_bytes(b"")
-    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0")
+    for name in ("picture.png", "picture"):
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0")
     dataset = prepare([tmp_path], tmp_path / "out", Prepare())
     reasons = {Path(skip.file).name: skip.reason for skip in dataset.manifest.skipped}
-    assert reasons == {"empty.txt": "empty", "picture.png": "a binary file (PNG picture), no text"}
+    assert reasons == {"empty.txt": "empty", "picture": "a binary file (PNG picture), no text"}
+    assert dataset.manifest.notes["left_out"] == {".png": 1}
 
 
 def test_nothing_usable_among_many_gets_a_sentence(tmp_path: Path) -> None:

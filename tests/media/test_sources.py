@@ -13,6 +13,9 @@ import pytest
 from artgen.errors import SourceError
 from artgen.media import archives
 from artgen.media.archives import Reader, list_archive
+from artgen.media.prepare_audio import SOUNDS
+from artgen.media.prepare_text import TEXTS
+from artgen.media.prepare_video import CLIPS
 from artgen.media.sources import PICTURES, Found, Media, find
 from artgen.media.trees import natural
 
@@ -170,6 +173,43 @@ def test_texts_and_licences_are_no_items_but_unknown_files_are_tried(tmp_path: P
     assert names(found) == ["p/a.png", "p/b.xyz", "p/picture"]
     assert found.licences == {"p/LICENSE": "CC0 1.0", "p/CREDITS.md": "by Ada"}
     assert found.skipped == []
+
+
+MIXED = {
+    "a.png": b"", "a.txt": b"a caption", "b.png": b"", "metadata.jsonl": b"", "LICENSE": b"CC0", ".DS_Store": b"", "Thumbs.db": b"",
+    "notes.txt": b"", "more/old.TXT": b"", "film.mov": b"", "README": b"", "more.zip": b"PK", "odd.xyz": b"",
+}  # fmt: skip
+
+
+def test_files_that_are_none_by_their_names_are_counted_and_told_of_in_one_line(tmp_path: Path) -> None:
+    folder = write(tmp_path / "p", MIXED)
+    for source in (folder, zipped(tmp_path / "p.zip", MIXED), str(folder / "*.[mpx]*")):
+        found = find([source], PICTURES)
+        assert [name.partition("/")[2] for name in names(found)] == ["a.png", "b.png", "odd.xyz"]
+        told = {".txt": 2, ".mov": 1, "README": 1} if isinstance(source, Path) else {".mov": 1}
+        assert (found.notes["left_out"], len(found.skipped)) == (told, isinstance(source, Path))
+        listed = ", ".join(f"{kind} {count}" for kind, count in told.items())
+        many = "4 files are no pictures by their names" if len(told) > 1 else "1 file is no picture by its name"
+        assert found.remarks == [f"{many} ({listed}): left out"]
+    assert find([folder / "a.png", folder / "b.png"], PICTURES).notes == {"licences": {"p/LICENSE": "CC0"}}
+    typed = find([folder / "film.mov"], PICTURES)  # content tells
+    assert (names(typed), typed.remarks) == (["p/film.mov"], [])
+
+
+@pytest.mark.parametrize(
+    ("media", "items", "told"),
+    [
+        (SOUNDS, ["a.wav", "film.mov", "odd.xyz"], {".jpg": 1, ".srt": 1, ".txt": 1}),
+        (CLIPS, ["a.jpg", "film.mov", "odd.xyz"], {".srt": 1, ".txt": 1, ".wav": 1}),
+        (TEXTS, ["film.srt", "odd.xyz", "words.txt"], {".jpg": 1, ".mov": 1, ".wav": 1}),
+    ],
+)
+def test_what_is_left_out_by_name_hangs_on_the_modality(
+    tmp_path: Path, media: Media, items: list[str], told: dict[str, int]
+) -> None:
+    files = ("a.jpg", "a.wav", "film.mov", "film.srt", "odd.xyz", "words.txt")
+    found = find([write(tmp_path / "p", dict.fromkeys(files, b""))], media)
+    assert ([name.removeprefix("p/") for name in names(found)], found.notes["left_out"]) == (items, told)
 
 
 def test_an_archive_inside_a_source_is_skipped_with_advice(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def _finish(partial: Partial, found: Found, options: Prepare, key: str) -> Datas
         artgen=version("artgen"), kind="shape", count=len(items), arrays={"voxels": "voxels.npy"} | beside.arrays, shapes=shapes,
         classes=beside.classes, captions=beside.captions,
         options=deciding(options), sources=found.origins, skipped=[*found.skipped, *refused],
-        notes={"names": "names.jsonl", "key": key, "sheet": SHEET} | ({"licences": found.licences} if found.licences else {}),
+        notes={"names": "names.jsonl", "key": key, "sheet": SHEET} | found.notes,
         fingerprint=fingerprint(str(shapes).encode(), digests, beside.labels.tobytes(), "\n".join(beside.classes).encode()),
     )  # fmt: skip
     dataset = write_manifest(folder, manifest)
