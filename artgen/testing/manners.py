@@ -147,17 +147,23 @@ def errors_sources(subject: Subject) -> None:
 
 
 def errors_model(subject: Subject) -> None:
-    """A model whose weights are cut off ends in one sentence of artgen's errors, which names the file or the folder."""
+    """A model whose weights were altered ends in one sentence of artgen's errors, which names the file or the folder.
+
+    Weights that are cut off are found out when a model is opened, before any backend sees them.
+    """
     subject.need("train")
     making = next((verb for verb in ("generate", "modify") if verb in subject.verbs), None)
     if making is None:
         raise NotApplicable("it makes no works")
     subject.cold.result(making)
-    folder = subject.folder / "cut model"
+    folder = subject.folder / "altered model"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(subject.cold.result("train").folder, folder)
-    data = (folder / WEIGHTS).read_bytes()
-    (folder / WEIGHTS).write_bytes(data[: len(data) // 2])
+    data = bytearray((folder / WEIGHTS).read_bytes())
+    if not data[8 + int.from_bytes(data[:8], "little") :]:
+        raise NotApplicable("its models have no weights")
+    data[-1] ^= 0x55
+    (folder / WEIGHTS).write_bytes(data)
     common: dict[str, Any] = {"backend": subject.cls.name, "device": "cpu", **subject.options(making)}
 
     def make() -> Any:
@@ -166,7 +172,7 @@ def errors_model(subject: Subject) -> None:
             return api.generate(subject.cls.modality, seeds=SEEDS[:1], model=model, **common)
         return api.modify(subject.cls.modality, subject.own_works[:1], model=model, **common)
 
-    _sentence(make, f"{making} with a model whose weights are cut off", folder.name)
+    _sentence(make, f"{making} with a model whose weights were altered", folder.name)
 
 
 def errors_inputs(subject: Subject) -> None:

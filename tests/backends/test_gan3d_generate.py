@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 from clip_datasets import tiny_model
 from numpy.typing import NDArray
 
@@ -66,17 +68,21 @@ def test_a_clip_depends_on_its_seed_alone(model: Model, options: dict[str, Any])
     assert not np.array_equal(together[0].frames, together[1].frames)
 
 
-def test_a_longer_clip_begins_like_a_shorter_one_and_goes_on_smoothly(model: Model) -> None:
+def test_a_longer_clip_begins_like_a_shorter_one_and_goes_on_smoothly(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     (short,), (long,) = made(model, [3]), made(model, [3], seconds=3.1)
     assert long.frames.shape[0] == 31
     assert np.array_equal(long.frames[:8], short.frames)
     steps = changes(long.frames)[1:]
     seams, inside = steps[7::8], np.delete(steps, np.s_[7::8])
     assert seams.max() <= inside.max() * 1.3
+    # In fp32, for in bf16, which a CPU with matrix units takes, windows and the whole are rounded otherwise.
+    monkeypatch.setattr(Sampler, "format", lambda self: contextlib.nullcontext())
+    (long,) = made(model, [3], seconds=3.1)
     whole = Sampler.of(model, Gan3d())
     plan = whole.plan(10.0, 3.2)
     latent, moving, number = whole.draw(3, None, plan)
-    once = whole.styled.synthesise(whole.styles(latent, number, 0.8), moving, 32)
+    with torch.no_grad():
+        once = whole.styled.synthesise(whole.styles(latent, number, 0.8), moving, 32)
     assert np.abs(once[0].permute(1, 2, 3, 0).clamp(-1, 1).numpy()[:31] * 127.5 + 127.5 - long.frames).max() < 0.51
 
 
@@ -120,7 +126,9 @@ def test_sound_drives_the_motion_and_is_kept(model: Model, music: Path) -> None:
     assert steps[:20].mean() < 0.7 * steps[40:].mean()
     (even,) = made(model, [3], audio=str(music), reactivity=0.0)
     (plain,) = made(model, [3], seconds=6.0)
-    assert np.abs(even.frames.astype(int) - plain.frames).max() <= 1
+    # Two ways to the same moments; where films are made in bf16 its rounding adds to that.
+    close = 1 if isinstance(Sampler.of(model, Gan3d()).format(), contextlib.nullcontext) else 4
+    assert np.abs(even.frames.astype(int) - plain.frames).max() <= close
     (short,) = made(model, [3], audio=str(music), seconds=1.0)
     assert len(short.frames) == 10
 

@@ -200,6 +200,7 @@ def test_damaged_models_get_a_sentence(loud: Model, tmp_path: Path, kind: engine
     (tmp_path / "other" / "model.safetensors").write_bytes(b"\x00" * 64)
     with pytest.raises(ModelError, match=r"model\.safetensors: damaged"):
         write(Model.open(tmp_path / "other"), [0], engine=kind)
+    save_model(tmp_path / "other", other, loud.tensors(), "# wrong")
     (tmp_path / "other" / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelError, match=r"tokenizer\.json: damaged"):
         write(Model.open(tmp_path / "other"), [0], engine=kind)

@@ -136,10 +136,11 @@ def read_arrays(model: Model) -> dict[str, NDArray[Any]]:
     """Every weight by name; bfloat16, which NumPy does not know, comes as float32.
 
     Raises:
-        ModelError: the file is damaged.
+        ModelError: the file is damaged, or not the one that the model was saved with.
     """
     from safetensors import SafetensorError, deserialize
 
+    model.check()
     try:
         found = deserialize((model.folder / WEIGHTS).read_bytes())  # type: ignore[no-untyped-call]
         return {name: _array(told) for name, told in found}
