@@ -59,7 +59,7 @@ def compiling() -> Iterator[None]:
 
 
 def usable() -> bool:
-    """Whether machine code can be made here."""
+    """Whether machine code can be made here; the first call makes it, or loads what was made before."""
     return _kernel() is not None
 
 
@@ -67,6 +67,8 @@ def usable() -> bool:
 def _kernel() -> Any:
     try:
         from artgen.nn import kernel
+
+        kernel.ready()
     except Exception:  # a Numba that does not fit NumPy or the system says so in many ways
         return None
     return kernel

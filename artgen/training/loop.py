@@ -22,7 +22,7 @@ from artgen.dataset import Dataset
 from artgen.errors import Interrupted, TrainingError
 from artgen.files import typed
 from artgen.model import Model
-from artgen.nn.styled import compiling
+from artgen.nn.styled import compiling, usable
 from artgen.training.budget import Goal, duration, parse_goal
 from artgen.training.memory import keep_freed
 from artgen.training.order import batch_indices
@@ -324,6 +324,8 @@ class Stage:
             layouts = "contiguous"  # only weights of pictures and clips have another layout
         choices = candidates(self.options.precision, layouts, device)
         self.choice = choices[0]
+        if device.type == "cpu" and any(choice.memory_format == "channels-last" for choice in choices):
+            usable()  # compiling takes seconds, once on a machine; they say nothing of how long a step takes
         data = self._load(0)
 
         def trial(choice: Choice) -> Callable[[], object]:

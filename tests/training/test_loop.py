@@ -315,6 +315,19 @@ def test_fp16_on_a_processor_is_told_to_be_slow(tmp_path: Path, dataset: Dataset
     assert "fp16 is slow on most processors; --precision auto measures the others and takes the fastest" in heard.sentences
 
 
+def test_what_is_compiled_once_counts_into_no_format(tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    step = Stepper.step
+    monkeypatch.setattr("artgen.training.loop.usable", lambda: done.append("compiled"))
+    monkeypatch.setattr(Stepper, "step", lambda self, *rest: (done.append(str(self.choice)), step(self, *rest))[1])
+    run(tmp_path / "auto", dataset, steps=1, previews=0, precision="auto", memory_format="auto")
+    assert done[0] == "compiled"
+    assert "bf16, channels-last" in done
+    done.clear()
+    run(tmp_path / "fixed", dataset, steps=1, previews=0)
+    assert "compiled" not in done  # contiguous: nothing needs it
+
+
 def test_a_model_can_be_laid_out_for_other_programs_too(tmp_path: Path, dataset: Dataset) -> None:
     class Guest(TinyTask):
         licence = "mit"
