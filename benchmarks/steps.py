@@ -32,7 +32,7 @@ def _serve(setting: Setting, line: Connection) -> None:
     from artgen.nn.styled import compiling
     from artgen.training.memory import keep_freed
     from artgen.training.order import batch_indices
-    from artgen.training.precision import Choice, calibrate, candidates
+    from artgen.training.precision import Choice, bearable, calibrate, candidates
     from artgen.training.processes import Processes
     from artgen.training.step import Stepper
     from artgen.training.task import Position
@@ -53,7 +53,8 @@ def _serve(setting: Setting, line: Connection) -> None:
 
     choice = Choice("fp32", "contiguous")
     if not setting.defaults:
-        choice = calibrate(candidates("auto", "auto", processes.device), trial, processes.device).choice
+        choices = bearable(candidates("auto", "auto", processes.device), processes, print)
+        choice = calibrate(choices, trial, processes.device).choice
     step = trial(choice)
     for _ in range(3):
         step()

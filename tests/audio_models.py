@@ -7,13 +7,18 @@ from typing import Any
 
 import msgspec
 import pytest
+import torch
 from sample_sounds import RATE, noise, notes, write
 
 from artgen import api
 from artgen.backends.audio.rnn import presets
+from artgen.backends.audio.rnn.backend import Rnn
+from artgen.backends.audio.rnn.settle import make_tasks, settled
+from artgen.backends.audio.rnn.tape import Moments
 from artgen.dataset import Dataset
 from artgen.media.prepare_audio import Prepare, prepare
 from artgen.model import Model
+from artgen.training.task import Task
 
 TINY_CODEC = {"width": 16, "encoder": 1, "decoder": 1, "expansion": 2, "latent": 8, "codebooks": 3, "size": 16}
 TINY_COMPOSER = {"width": 16, "layers": 2, "narrow": 8, "inner": 12}
@@ -39,3 +44,13 @@ def prepared(folder: Path, *, channels: str = "mono", rate: int = RATE, seconds:
 def trained(dataset: Dataset, folder: Path, **options: Any) -> Model:
     """A model after a few steps; presets should be shrunk."""
     return api.train("audio", dataset.folder, folder, device="cpu", **{**TRAIN, "steps": 4, **options})
+
+
+def options(**changes: Any) -> Rnn.Train:
+    return Rnn.Train(**{**TRAIN, **changes})
+
+
+def tasks(dataset: Dataset, **changes: Any) -> list[Task]:
+    torch.manual_seed(0)
+    chosen = options(**changes)
+    return make_tasks(Moments(dataset), chosen, settled(chosen), "cpu")

@@ -28,7 +28,7 @@ from artgen.training.memory import keep_freed
 from artgen.training.order import batch_indices
 from artgen.training.outcome import adopt, best_metric, finish_stage, save_trained
 from artgen.training.plan import Clock, Plan
-from artgen.training.precision import Choice, NotFiniteError, calibrate, candidates, repeatable
+from artgen.training.precision import Choice, NotFiniteError, bearable, calibrate, candidates, repeatable
 from artgen.training.processes import Processes
 from artgen.training.record import Record, time_lapse
 from artgen.training.run import STAGE, STATE, Run
@@ -322,7 +322,7 @@ class Stage:
         layouts = self.options.memory_format
         if layouts == "auto" and all(parameter.ndim < 4 for parameter in self.task.parameters()):
             layouts = "contiguous"  # only weights of pictures and clips have another layout
-        choices = candidates(self.options.precision, layouts, device)
+        choices = bearable(candidates(self.options.precision, layouts, device), self.processes, self._say)
         self.choice = choices[0]
         if device.type == "cpu" and any(choice.memory_format == "channels-last" for choice in choices):
             usable()  # compiling takes seconds, once on a machine; they say nothing of how long a step takes

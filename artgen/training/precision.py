@@ -9,15 +9,22 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from artgen.errors import TrainingError
 
+if TYPE_CHECKING:
+    from artgen.training.processes import Processes
+
 _LONG = 10.0
 """Seconds of a step from which one says enough."""
+
+_HEAVY = 4.0
+"""Times the seconds of fp32 from which a number format is not worth a step."""
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -91,6 +98,53 @@ def candidates(precision: str, memory_format: str, device: torch.device) -> list
             precisions.append("bf16")  # fp16 convolutions on CPUs fall back to loops a hundred times slower
     formats = ["contiguous", "channels-last"] if memory_format == "auto" else [memory_format]
     return [Choice(p, f) for p in precisions for f in formats]
+
+
+def bearable(choices: list[Choice], processes: Processes, say: Callable[[str], None]) -> list[Choice]:
+    """``choices`` without the number formats in which a single step would take too long to be measured, which ``say`` hears of."""
+    heavy = _burdens(choices, processes.device)
+    names = list(DTYPES)
+    # All processes measure the same ones: those that the first can bear.
+    out = dict(zip(names, processes.from_first([heavy.get(name, 0.0) for name in names]), strict=True))
+    for name, times in out.items():
+        if times:
+            say(f"{name} is not tried: this processor takes {times:.0f} times as long in it as in fp32")
+    return [choice for choice in choices if not out[choice.precision]]
+
+
+def _burdens(choices: list[Choice], device: torch.device) -> dict[str, float]:
+    """The number formats of ``choices`` that a CPU only imitates, and how many times as long it takes in them as in fp32.
+
+    One step of clips can take minutes in such a format; a small product and a small convolution, forwards and back, tell in
+    milliseconds. The one that suffers less decides.
+    """
+    formats = {choice.precision for choice in choices}
+    if device.type != "cpu" or "fp32" not in formats:
+        return {}
+    plain = _small(torch.float32)
+    found = {name: min(a / b for a, b in zip(_small(DTYPES[name]), plain, strict=True)) for name in sorted(formats - {"fp32"})}
+    return {name: times for name, times in found.items() if times > _HEAVY}
+
+
+def _small(dtype: torch.dtype) -> list[float]:
+    """The seconds of a product and of a convolution of pictures with their gradients, the best of three."""
+    pictures = torch.ones(4, 32, 16, 16, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    kernel = torch.ones(32, 32, 3, 3, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    square = torch.ones(128, 128, dtype=dtype)
+    works: list[Callable[[], Tensor]] = [
+        lambda: torch.matmul(square.requires_grad_(), square),
+        lambda: torch.conv2d(pictures.requires_grad_(), kernel.requires_grad_()),
+    ]
+    found = []
+    for work in works:
+        once = partial(_back, work)
+        once()  # the first one loads the kernel
+        found.append(min(_timed(once, torch.device("cpu")) for _ in range(3)))
+    return found
+
+
+def _back(work: Callable[[], Tensor]) -> None:
+    work().sum().backward()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
