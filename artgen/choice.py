@@ -54,6 +54,9 @@ def choose(
         ModelError: the model is missing, or of another modality.
         UsageError: ``backend`` cannot work with the model, or does not implement ``verb``.
     """
+    if not isinstance(modality, str):
+        given = type(modality).__name__
+        raise UsageError(f'the modality comes first: artgen.{verb}("image", …), not {given}; a model is given as model=…')
     registry.backends(modality)
     if model is None:
         cls = offering(modality, backend, verb)

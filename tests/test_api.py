@@ -114,6 +114,10 @@ def test_mistakes_are_told_before_any_work(model: Path, arguments: dict[str, Any
 def test_backends_models_and_verbs_that_are_not_there(tmp_path: Path, model: Path) -> None:
     with pytest.raises(UnknownBackendError, match="no modality 'imag'"):
         artgen.generate("imag")
+    with pytest.raises(
+        UsageError, match=r'the modality comes first: artgen.generate\("image", …\), not \w+Path; a model is given as model=…'
+    ):
+        artgen.generate(model)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match=r"no starter model for image.noise; train one and give it with --model"):
         artgen.generate("image", backend="noise")
     with pytest.raises(ModelError, match="no such model"):

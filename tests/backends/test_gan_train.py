@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from picture_models import TINY, dataset, model, small  # noqa: F401 - fixtures
+from stopped import whole_and_cut
 
 import artgen
 from artgen.backends.image.gan.backend import Gan
 from artgen.dataset import Dataset
-from artgen.errors import DatasetError, Interrupted
+from artgen.errors import DatasetError
 from artgen.media.prepare_image import Prepare, prepare
 from artgen.model import Model
 from artgen.nn.augment import DRAWS, augment
-from artgen.training import Run, fit, seeded
+from artgen.training import Run, seeded
 from artgen.training.task import Batch, Position
 
 pytestmark = pytest.mark.usefixtures("small")
 # ruff: noqa: F811 - fixtures are imported and then named as arguments
 
 
-def test_the_growth_schedule_visits_every_stage_and_ends_whole(dataset: Path) -> None:
-    task = Gan().task(Dataset.open(dataset), Gan.Train(progressive=True, **TINY))
-    places = [task._growth(Position(seen, 1000)) for seen in range(1001)]  # type: ignore[operator]
-    levels = [level for level, _ in places]
-    assert levels == sorted(levels)
-    assert set(levels) == {1, 2, 3}
-    assert places[-1] == (3, 1.0)
-    assert all(0 < fade <= 1 for _, fade in places)
+def test_a_growing_training_begins_at_8_pixels_and_ends_whole(dataset: Path) -> None:
+    data = Dataset.open(dataset)
+    with seeded(0):
+        task: Any = Gan().task(data, Gan.Train(progressive=True, **TINY))
+    seen: list[int] = []
+    task.discriminator.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[-1]))
+    batch = Batch(task.load(data, [0, 1, 2, 3]), 4, 0, 4, 0, torch.device("cpu"))
+    for place in (0, 29, 31, 59, 100):
+        task("generator", batch, Position(place, 100))
+    assert list(dict.fromkeys(seen)) == [8, 16, 32]
+    assert seen[0] == 8
+    assert seen[-1] == 32
 
 
 @pytest.mark.parametrize(
@@ -133,26 +136,7 @@ def test_each_network_meets_the_other_as_it_is_now(dataset: Path) -> None:
 def test_resume_of_the_gan_is_exact(dataset: Path, tmp_path: Path) -> None:
     """Stopped after every two steps by a limit that the plan does not see, then gone on with."""
     options = Gan.Train(**{**TINY, "steps": 6, "save_steps": 1})
-    data = Dataset.open(dataset)
-
-    def go(name: str, resume: bool, until: int) -> Model:
-        with seeded(options.seed):
-            task: Any = Gan().task(data, options)
-        forward = task.forward
-
-        def stopping(phase: str, batch: Any, position: Position) -> Any:
-            if position.total > 1 and position.seen == (until - 1) * 4 and phase == "generator":
-                os.kill(os.getpid(), signal.SIGTERM)
-            return forward(phase, batch, position)
-
-        task.forward = stopping
-        return fit(task, data, Run.create(tmp_path / name, backend="image.gan", options=options, dataset=data, resume=resume))
-
-    whole = go("whole", False, 99).tensors()
-    for resume, until in ((False, 2), (True, 4)):
-        with pytest.raises(Interrupted):
-            go("cut", resume, until)
-    cut = go("cut", True, 99).tensors()
+    whole, cut = whole_and_cut(Gan(), Dataset.open(dataset), options, tmp_path, (2, 4))
     for name, tensor in whole.items():
         assert torch.equal(tensor, cut[name]), name
 

@@ -21,7 +21,7 @@ from artgen.nn.adversarial import cross_entropy, relativistic
 from artgen.nn.augment import DRAWS, Augmentation
 from artgen.nn.pixels import to_pixels, to_signal
 from artgen.training.adversarial import Places, adam, adapt, classic_adam, penalised, schedule
-from artgen.training.schedule import cosine
+from artgen.training.schedule import cosine, growth
 from artgen.training.task import Batch, Phase, Position, Task
 
 if TYPE_CHECKING:
@@ -201,14 +201,8 @@ class StyleTask(PictureTask):
         return min(0.05 * position.seen, self.options.ema * position.total)
 
     def _growth(self, position: Position) -> tuple[int | None, float]:
-        """The stage in use and how far it has faded in; each resolution gets an equal part of the first 60 percent."""
-        if not self.network["progressive"]:
-            return None, 1.0
-        last = self.last
-        place = position.fraction / 0.6 * (last - 1)
-        level = min(last, 1 + int(place))
-        inside = place - int(place) if level < last else min(1.0, (place - (last - 1)) * 2)
-        return level, 1.0 if level == 1 else min(1.0, max(0.05, inside * 2))
+        """The stage in use and how far it has faded in."""
+        return growth(position.fraction, 1, self.last) if self.network["progressive"] else (None, 1.0)
 
 
 class ClassicTask(PictureTask):

@@ -49,6 +49,7 @@ class Gan3d(Backend):
             Literal["style", "vgan"], Meta(description="style is the modern network; vgan the plain 3D-GAN of 2016.")
         ] = "style"
         classes: Annotated[bool, Meta(description="Learn the classes of the data, so that generate can be asked for one.")] = True
+        progressive: Annotated[bool, Meta(description="Begin with 16-pixel clips and grow the networks to full size.")] = False
         background: Annotated[
             bool, Meta(description="Learn a still background behind what moves, for clips of a camera that stands.")
         ] = False

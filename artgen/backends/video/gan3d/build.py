@@ -19,6 +19,7 @@ def build(config: dict[str, Any]) -> nn.ModuleDict:
         generator = ClassicGenerator(frames, size, latent=config["latent"], **shape)
         return nn.ModuleDict({"generator": generator, "clip_discriminator": ClassicDiscriminator(frames, size, **shape)})
     shared = {"refined": config["refined"], "classes": len(config["class_counts"]), "channels": channels}
+    shared["progressive"] = config.get("progressive", False)  # models made before 2026-11-29 do not say
     sizes = {name: config[name] for name in ("latent", "motion", "style", "motion_style", "background")}
     return nn.ModuleDict(
         {

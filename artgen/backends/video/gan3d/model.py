@@ -3,7 +3,8 @@
 A content latent says what is seen, a motion latent, a sequence, how it moves. Both scale and shift the channels of space-time
 convolutions, the motion anew at every moment. The convolutions have no border in time (:mod:`.timeline`).
 Sources: Tulyakov et al. 2018, "MoCoGAN" (content and motion apart); Vondrick et al. 2016, "Generating Videos with Scene
-Dynamics" (a still background behind a mask); Karras et al. 2019 (styles); Huang et al. 2024 (discriminator without norms).
+Dynamics" (a still background behind a mask); Karras et al. 2019 (styles); Huang et al. 2024 (discriminator without norms);
+Karras et al. 2018, "Progressive Growing of GANs" (growing).
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from artgen.nn.mapping import Mapping, unit
 from artgen.nn.styled import styled
 
 # B batch, C channels, T frames, H height, W width, K steps of the motion latent, Z latent sizes, S style size, L stages
+
+FIRST = 2
+"""The first stage whose clips, of 16 pixels, have all frames: where growing begins."""
 
 
 class SpaceTimeConv(nn.Module):
@@ -113,12 +117,13 @@ class Generator(nn.Module):
 
     ``widths`` are the channels of the stages from 4x4 pixels up; the resolution is 4 * 2^(len(widths) - 1). The second and the
     third stage double the moments too. The first ``refined`` stages have a second convolution. With ``background`` a still
-    picture lies behind what moves, and a mask between them.
+    picture lies behind what moves, and a mask between them. With ``progressive`` every stage from :data:`FIRST` up has its own
+    output, so that training may begin small.
     """
 
     def __init__(
         self, widths: Sequence[int], *, refined: int = 99, latent: int = 64, motion: int = 32, style: int = 128,
-        motion_style: int = 64, classes: int = 0, channels: int = 3, background: Sequence[int] = (),
+        motion_style: int = 64, classes: int = 0, channels: int = 3, background: Sequence[int] = (), progressive: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.mapping = Mapping(latent, style, classes=classes)
@@ -132,10 +137,11 @@ class Generator(nn.Module):
         )
         self.doubles = tuple(index in (1, 2) for index in range(len(widths)))
         self.refines = tuple(index < refined for index in range(len(widths)))
-        self.output = nn.Conv3d(widths[-1], channels + (1 if background else 0), (1, 3, 3), padding=(0, 1, 1))
-        nn.init.normal_(self.output.weight, std=0.5 / math.sqrt(self.output.weight[0].numel()))
-        nn.init.zeros_(bias(self.output))
+        seen = channels + (1 if background else 0)
+        self.output = _output(widths[-1], seen)
         self.still = Still(background, style, channels) if background else None
+        growing = range(FIRST, len(widths) - 1) if progressive else ()
+        self.smaller = nn.ModuleDict({str(level): _output(widths[level], seen) for level in growing})
 
     @property
     def levels(self) -> int:
@@ -151,15 +157,20 @@ class Generator(nn.Module):
         """The steps of the motion latent that a clip of ``frames`` is made from."""
         return self._passages(frames)[0].entering
 
-    def forward(self, latents: Tensor, motion: Tensor, labels: Tensor | None = None, frames: int = 16) -> Tensor:
-        """Shapes: latents [B, Z], motion [B, K, Zm], labels [B] -> clips [B, C, T, H, W]."""
-        return self.synthesise(self.mapping(latents, labels), motion, frames)
+    def forward(
+        self, latents: Tensor, motion: Tensor, labels: Tensor | None = None, frames: int = 16, level: int | None = None,
+        fade: float = 1.0,
+    ) -> Tensor:  # fmt: skip
+        """Shapes: latents [B, Z], motion [B, K, Zm], labels [B] -> clips [B, C, T, H, W]; the rest as in :meth:`synthesise`."""
+        return self.synthesise(self.mapping(latents, labels), motion, frames, level, fade)
 
-    def synthesise(self, styles: Tensor, motion: Tensor, frames: int = 16) -> Tensor:
+    def synthesise(self, styles: Tensor, motion: Tensor, frames: int = 16, level: int | None = None, fade: float = 1.0) -> Tensor:
         """Clips [B, C, T, H, W] from styles [B, S], or [B, L, S] (one a stage), or [B, L, K, S] (changing with time).
 
-        ``motion`` [B, K, Zm] holds the latents of the steps :meth:`steps`.
+        ``motion`` [B, K, Zm] holds the latents of the steps :meth:`steps`. While growing, ``level`` is the last stage in
+        use and ``fade`` in 0..1 how far it has replaced the one before.
         """
+        level = self.levels - 1 if level is None else level
         plan = self._passages(frames)
         steps, lasting = plan[0].entering, styles.ndim < 4
         if styles.ndim == 2:
@@ -171,12 +182,22 @@ class Generator(nn.Module):
         x = self.root(both[0]).unflatten(2, (-1, 4, 4)).transpose(1, 2)  # [B, C, K, 4, 4]
         if self.output.weight.is_contiguous(memory_format=torch.channels_last_3d):
             x = x.contiguous(memory_format=torch.channels_last_3d)
-        span = steps
-        for stage, passage, style in zip(self.stages, plan, both, strict=True):
+        span, before = steps, (x, steps)
+        for stage, passage, style in list(zip(self.stages, plan, both, strict=True))[: level + 1]:
+            before = x, span
             x = stage(x, span, passage, style, steps)
             span = passage.refined
-        clip: Tensor = self.output(x)
+        clip = self._shown(x, span, level, frames)
+        if fade < 1:
+            small = self._shown(*before, level - 1, frames)
+            clip = torch.lerp(F.interpolate(small, scale_factor=(1, 2, 2), mode="nearest"), clip, fade)
         return clip if self.still is None else self._before(clip, styles[:, -1], steps, lasting)
+
+    def _shown(self, x: Tensor, span: Span, level: int, frames: int) -> Tensor:
+        """The clip of the ``frames`` that stage ``level`` holds among the moments ``span``."""
+        output = self.output if level == self.levels - 1 else self.smaller[str(level)]
+        clip: Tensor = output(between(x, span, Span(0, frames, RATE)))
+        return clip
 
     def _before(self, clip: Tensor, styles: Tensor, steps: Span, lasting: bool) -> Tensor:
         """``clip``, whose last channel is a mask, before the background of styles [B, K, S]; ``lasting`` if they are alike."""
@@ -188,11 +209,21 @@ class Generator(nn.Module):
         else:
             each = self.still(styles.flatten(0, 1)).unflatten(0, styles.shape[:2])  # [B, K, C, H, W]
             still = torch.einsum("tk,bkchw->bcthw", moments(steps, span, clip.device).to(each.dtype), each)
+        if smaller := still.shape[-1] // clip.shape[-1] - 1:
+            still = F.avg_pool3d(still, (1, smaller + 1, smaller + 1))
         laid: Tensor = still + mask * (moves - still)
         return laid
 
     def _passages(self, frames: int) -> tuple[Passage, ...]:
         return passages(frames, self.doubles, self.refines)
+
+
+def _output(width: int, channels: int) -> nn.Conv3d:
+    """From the channels of a stage to those of clips."""
+    output = nn.Conv3d(width, channels, (1, 3, 3), padding=(0, 1, 1))
+    nn.init.normal_(output.weight, std=0.5 / math.sqrt(output.weight[0].numel()))
+    nn.init.zeros_(bias(output))
+    return output
 
 
 class Still(nn.Module):
@@ -219,18 +250,27 @@ class ClipDiscriminator(nn.Module):
     """Clips to logits by strided space-time convolutions: real ahead of generated.
 
     ``widths`` are the channels of the stages, from 4x4 pixels up. Every stage halves height and width, and the moments as long
-    as there are more than two. A class is compared with the features by projection (Miyato and Koyama 2018).
+    as there are more than two. A class is compared with the features by projection (Miyato and Koyama 2018). With
+    ``progressive`` there is an input for smaller clips at every stage where they may begin (:data:`FIRST`).
     """
 
-    def __init__(self, widths: Sequence[int], *, frames: int = 16, refined: int = 99, classes: int = 0, channels: int = 3) -> None:
+    def __init__(
+        self, widths: Sequence[int], *, frames: int = 16, refined: int = 99, classes: int = 0, channels: int = 3,
+        progressive: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         layers: list[nn.Conv3d] = []
-        refine: list[nn.Conv3d] = []
-        for a, b in pairwise([channels, *reversed(widths)]):
+        inputs: dict[str, nn.Conv3d] = {}
+        slower = 1
+        for index, (a, b) in enumerate(pairwise([channels, *reversed(widths)])):
             halve = frames > 3
-            frames = frames // 2 if halve else frames
+            frames, slower = (frames // 2, 2 * slower) if halve else (frames, slower)
             layers.append(ClipConv(a, b, (4 if halve else 3, 4, 4), (2 if halve else 1, 2, 2), 1))
+            if progressive and 0 < index <= len(widths) - FIRST:
+                # The moments that the stages left out would have halved are halved here at once.
+                inputs[str(len(widths) - index)] = ClipConv(channels, b, (2 * slower, 4, 4), (slower, 2, 2), (slower // 2, 1, 1))
         self.shrink = nn.ModuleList(layers)
+        self.inputs = nn.ModuleDict(inputs)
         # The coarsest stages look twice, without changing anything at first.
         refine = [ClipConv(width, width, 3, padding=1) for width in widths[:refined]]
         self.refine = nn.ModuleList(refine)
@@ -246,9 +286,9 @@ class ClipDiscriminator(nn.Module):
         if self.embed is not None:
             nn.init.zeros_(self.embed.weight)
 
-    def forward(self, clips: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Shapes: clips [B, C, T, H, W], labels [B] -> logits [B], float32."""
-        x = F.leaky_relu(self.features(self.trunk(clips)[-1].flatten(1)), 0.2)
+    def forward(self, clips: Tensor, labels: Tensor | None = None, fade: float = 1.0) -> Tensor:
+        """Shapes: clips [B, C, T, H, W], labels [B] -> logits [B], float32; ``fade`` as in :meth:`trunk`."""
+        x = F.leaky_relu(self.features(self.trunk(clips, fade)[-1].flatten(1)), 0.2)
         logits = self.head(x)[:, 0]
         if self.embed is not None:
             if labels is None:
@@ -257,12 +297,21 @@ class ClipDiscriminator(nn.Module):
         result: Tensor = logits.float()
         return result
 
-    def trunk(self, clips: Tensor) -> list[Tensor]:
-        """The features after every stage, the largest first; :mod:`.project` compares clips by them."""
+    def trunk(self, clips: Tensor, fade: float = 1.0) -> list[Tensor]:
+        """The features after every stage, the largest first; :mod:`.project` compares clips by them.
+
+        While growing, the stages for larger clips are left out; ``fade`` in 0..1 is how far the largest in use has come in.
+        """
+        top = len(self.shrink)
+        first = top + 2 - int(math.log2(clips.shape[-1]))
         x, found = clips, []
-        for index, layer in enumerate(self.shrink):
+        for index in range(first, top):
+            layer = self.inputs[str(top - index)] if index == first > 0 else self.shrink[index]
             x = F.leaky_relu(layer(x), 0.2)
-            level = len(self.shrink) - 1 - index
+            if fade < 1 and index == first + 1:
+                small = self.inputs[str(top - index)](F.avg_pool3d(clips, (1, 2, 2)))
+                x = torch.lerp(F.leaky_relu(small, 0.2), x, fade)
+            level = top - 1 - index
             if level < len(self.refine):
                 x = x + F.leaky_relu(self.refine[level](x), 0.2)
             found.append(x)

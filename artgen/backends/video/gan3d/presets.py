@@ -39,7 +39,7 @@ class Recipe:
 
 
 def network(
-    preset: str, resolution: int, frames: int, *, channels: int = 3, classes: list[int], background: bool
+    preset: str, resolution: int, frames: int, *, channels: int = 3, classes: list[int], background: bool, progressive: bool = False
 ) -> dict[str, Any]:
     """The ``network`` part of config.json; ``classes`` holds how many clips each class has, empty without classes."""
     stages = int(math.log2(resolution)) - 1
@@ -58,6 +58,7 @@ def network(
         "picture_widths": pictures[: stages - 1],
         "background": _stretched(BACKGROUND[preset], stages) if background else [],
         "refined": REFINED[preset],
+        "progressive": progressive,
         "class_counts": classes,
     }
 

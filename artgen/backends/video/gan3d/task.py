@@ -16,14 +16,14 @@ from artgen.artwork import Video
 from artgen.backends.video.gan3d import motion as motions
 from artgen.backends.video.gan3d import presets
 from artgen.backends.video.gan3d.build import build
-from artgen.backends.video.gan3d.model import Generator
-from artgen.errors import DatasetError
+from artgen.backends.video.gan3d.model import FIRST, Generator
+from artgen.errors import DatasetError, OptionError
 from artgen.metrics.quick import Reference
 from artgen.nn.adversarial import cross_entropy, relativistic
 from artgen.nn.augment import CLIP_DRAWS, DRAWS, Augmentation, ClipAugmentation
 from artgen.nn.pixels import clip_pixels, clip_signal
 from artgen.training.adversarial import Places, adam, adapt, classic_adam, penalised, schedule
-from artgen.training.schedule import cosine
+from artgen.training.schedule import cosine, growth
 from artgen.training.task import Batch, Phase, Position, Task
 
 if TYPE_CHECKING:
@@ -68,21 +68,24 @@ class ClipTask(Task):
         return MEASURED / size / 3
 
     @torch.no_grad()
-    def clips(self, count: int, seed: int) -> NDArray[np.uint8]:
-        """``count`` clips uint8 [N, T, H, W, C] from fixed latents, with the weights that are in place."""
+    def clips(self, count: int, seed: int, grown: bool = False) -> NDArray[np.uint8]:
+        """``count`` clips uint8 [N, T, H, W, C] from fixed latents, with the weights that are in place.
+
+        With ``grown`` they are made at the size the networks have grown to, and enlarged.
+        """
         draws = torch.Generator().manual_seed(seed)
-        made = [self.make(min(CHUNK, count - start), draws) for start in range(0, count, CHUNK)]
+        made = [self.make(min(CHUNK, count - start), draws, grown) for start in range(0, count, CHUNK)]
         return np.concatenate([clip_pixels(clips) for clips in made])
 
-    def make(self, count: int, draws: torch.Generator) -> Tensor:
-        """``count`` clips [B, C, T, H, W] in -1..1."""
+    def make(self, count: int, draws: torch.Generator, grown: bool) -> Tensor:
+        """``count`` clips [B, C, T, H, W] in -1..1 at the full size; with ``grown`` as far as the networks have grown."""
         raise NotImplementedError
 
     def preview(self, dataset: Dataset) -> Iterator[Video]:
-        """One moving sheet: a row of real clips, then rows of generated ones."""
+        """One moving sheet: a row of real clips, then rows of generated ones, as far as the networks have grown."""
         columns, rows = PREVIEW
         shown = np.linspace(0, len(dataset) - 1, columns).astype(int)
-        both = np.concatenate([dataset.array("videos")[shown], self.clips(columns * rows, 0)])
+        both = np.concatenate([dataset.array("videos")[shown], self.clips(columns * rows, 0, grown=True)])
         yield Video(sheet(both, columns), fps=self.fps)
 
     def measure(self, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
@@ -146,7 +149,7 @@ class StyleTask(ClipTask):
         frames, resolution, channels = shape_of(dataset)
         network = presets.network(
             options.preset, resolution, frames, channels=channels, classes=counts if len(counts) > 1 else [],
-            background=options.background,
+            background=options.background, progressive=options.progressive,
         )  # fmt: skip
         super().__init__(dataset, network)
         self.picture_discriminator = self.kept["picture_discriminator"]
@@ -154,6 +157,8 @@ class StyleTask(ClipTask):
         self.options = options
         self.frames = frames
         assert isinstance(self.generator, Generator)
+        self.last = self.generator.levels - 1
+        self.growth = (min(FIRST, self.last), 1.0) if options.progressive else (self.last, 1.0)
         steps = self.generator.steps(frames)
         self.moments = tuple(float(step) for step in range(steps.start, steps.stop))
         self.noises = motions.Span.around(self.moments[0], self.moments[-1])
@@ -173,7 +178,8 @@ class StyleTask(ClipTask):
 
     def forward(self, phase: str, batch: Batch, position: Position) -> dict[str, Tensor]:
         """The relativistic losses of a phase; for the discriminators with the penalties on real and generated items."""
-        real, labels = clip_signal(batch["clips"]), batch.get("labels")
+        self.growth = growth(position.fraction, FIRST if self.options.progressive else self.last, self.last)
+        real, labels = self._as_grown(clip_signal(batch["clips"])), batch.get("labels")
         places = Places.of(batch, self.options.penalty_every)
         moment = batch.uniform()
         on_clips = self._side(batch.uniform(2, CLIP_DRAWS), self.clip_discriminator, labels, clips=True)
@@ -199,27 +205,33 @@ class StyleTask(ClipTask):
             "augment": self.strength.clone(),
         }
 
+    def _as_grown(self, clips: Tensor) -> Tensor:
+        """Clips [b, C, T, H, W] as small as the networks still are."""
+        times = 2 ** (self.last - self.growth[0])
+        return F.avg_pool3d(clips, (1, times, times)) if times > 1 else clips
+
     def _generate(self, batch: Batch, labels: Tensor | None) -> Tensor:
-        """Clips [b, C, T, H, W] from random latents."""
+        """Clips [b, C, T, H, W] from random latents, as large as the networks are grown."""
         latents = batch.normal(self.network["latent"])
         noise = batch.normal(len(self.noises), motions.NOISES)
         motion = motions.motion(noise, batch.uniform(motions.OSCILLATORS, 2), self.moments, self.noises.start)
-        clips: Tensor = self.generator(latents, motion, labels, self.frames)
+        clips: Tensor = self.generator(latents, motion, labels, self.frames, *self.growth)
         return clips
 
     def _side(self, numbers: Tensor, judge: nn.Module, labels: Tensor | None, *, clips: bool) -> Side:
         """What ``judge`` sees of both kinds through the augmentations that ``numbers`` [b, 2, …] draw."""
         both = numbers.transpose(0, 1).flatten(0, 1)  # of the real ones, then of the others
-        size, mirror = self.network["resolution"], self.options.mirror
+        level, fade = self.growth
+        size, mirror = 4 * 2**level, self.options.mirror
         if clips:
             seen: Augmentation = ClipAugmentation(
                 both, self.strength, self.frames, size, size, mirror=mirror, reverse=self.options.reverse
             )
         else:
             seen = Augmentation(both, self.strength, size, size, mirror=mirror)
-        return Side(judge, seen, None if labels is None else torch.cat([labels, labels]))
+        return Side(judge, seen, None if labels is None else torch.cat([labels, labels]), fade)
 
-    def make(self, count: int, draws: torch.Generator) -> Tensor:
+    def make(self, count: int, draws: torch.Generator, grown: bool) -> Tensor:
         """``count`` clips [B, C, T, H, W]; of a class-conditional network with labels as frequent as in the data."""
         device = next(self.parameters()).device
         latents = torch.randn(count, self.network["latent"], generator=draws).to(device)
@@ -230,8 +242,9 @@ class StyleTask(ClipTask):
         if counts := self.network["class_counts"]:
             weights = torch.tensor(counts, dtype=torch.float64)
             labels = torch.multinomial(weights, count, replacement=True, generator=draws).to(device)
-        clips: Tensor = self.generator(latents, motion, labels, self.frames)
-        return clips
+        clips: Tensor = self.generator(latents, motion, labels, self.frames, *(self.growth if grown else ()))
+        size = self.network["resolution"]
+        return F.interpolate(clips, (self.frames, size, size), mode="nearest")
 
     def after(self, phase: str, numbers: dict[str, Tensor], position: Position, size: int) -> None:
         """Adapt the strength of the augmentation."""
@@ -250,10 +263,11 @@ class Side:
     judge: nn.Module
     seen: Augmentation
     labels: Tensor | None
+    fade: float
 
     def logits(self, items: Tensor, rows: Tensor) -> Tensor:
         """The logits of the items in ``rows``."""
-        found: Tensor = self.judge(self.seen(items, rows), None if self.labels is None else self.labels[rows])
+        found: Tensor = self.judge(self.seen(items, rows), None if self.labels is None else self.labels[rows], self.fade)
         return found
 
     def beaten(self, real: Tensor, fake: Tensor, places: Places) -> Tensor:
@@ -305,7 +319,7 @@ class ClassicTask(ClipTask):
             fake = self.generator(latents)
         return {"loss": cross_entropy(judge(clip_signal(batch["clips"])), True) + cross_entropy(judge(fake), False)}
 
-    def make(self, count: int, draws: torch.Generator) -> Tensor:
+    def make(self, count: int, draws: torch.Generator, grown: bool) -> Tensor:
         """``count`` clips [B, C, T, H, W]."""
         latents = torch.randn(count, self.network["latent"], generator=draws)
         clips: Tensor = self.generator(latents.to(next(self.parameters()).device))
@@ -317,7 +331,12 @@ def make_task(dataset: Dataset, options: Gan3d.Train) -> ClipTask:
 
     Raises:
         DatasetError: the clips are not of a shape that the networks can be built for.
+        OptionError: an option of the other architecture.
     """
+    if options.progressive and options.architecture != "style":
+        raise OptionError(
+            f"--progressive is an option of --architecture style, not of {options.architecture}; leave one of them out"
+        )
     return StyleTask(dataset, options) if options.architecture == "style" else ClassicTask(dataset, options)
 
 

@@ -1,0 +1,159 @@
+"""``video.gan3d --progressive``: networks that begin with small clips and grow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from clip_datasets import clips, shrink
+from stopped import whole_and_cut
+from torch.nn import functional as F
+
+import artgen
+from artgen.artwork import Video, open_artwork
+from artgen.backends.video.gan3d import motion
+from artgen.backends.video.gan3d.backend import Gan3d
+from artgen.backends.video.gan3d.model import ClipDiscriminator, Generator
+from artgen.dataset import Dataset
+from artgen.errors import OptionError
+from artgen.training import Batch, Position, seeded
+from artgen.training.schedule import growth
+
+TINY: dict[str, Any] = {"batch_size": 4, "previews": 0, "best_by": "none", "precision": "fp32", "memory_format": "contiguous"}
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sketch preset a few channels wide."""
+    shrink(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return clips(tmp_path_factory.mktemp("clips"), classes=2)
+
+
+def made(generator: Generator, **grown: Any) -> torch.Tensor:
+    """Two clips of 8 frames from fixed latents."""
+    draws = torch.Generator().manual_seed(3)
+    steps = generator.steps(8)
+    moments = tuple(float(step) for step in range(steps.start, steps.stop))
+    span = motion.Span.around(moments[0], moments[-1])
+    noise = torch.randn(2, len(span), motion.NOISES, generator=draws)
+    moving = motion.motion(noise, torch.rand(2, motion.OSCILLATORS, 2, generator=draws), moments, span.start)
+    return generator(torch.randn(2, 8, generator=draws), moving, frames=8, **grown)
+
+
+@pytest.mark.parametrize("background", [(), (8, 8, 8, 6, 6)])
+def test_the_generator_fades_from_one_stage_to_the_next(background: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    generator = Generator((8, 8, 8, 6, 6), refined=2, latent=8, style=12, motion_style=8, background=background, progressive=True)
+    small, middle, whole = (made(generator, level=level) for level in (2, 3, 4))
+    assert [clip.shape for clip in (small, middle, whole)] == [(2, 3, 8, size, size) for size in (16, 32, 64)]
+    torch.testing.assert_close(whole, made(generator))
+    if not background:  # the one behind is as sharp as the clip, whatever has faded in
+        torch.testing.assert_close(made(generator, level=3, fade=0.0), F.interpolate(small, scale_factor=(1, 2, 2)))
+    half = made(generator, level=3, fade=0.5)
+    assert (half - middle).abs().max() > 1e-4
+    assert (half - made(generator, level=3, fade=0.0)).abs().max() > 1e-4
+
+
+def test_a_small_background_is_the_whole_one_averaged() -> None:
+    torch.manual_seed(0)
+    generator = Generator((8, 8, 8, 6), refined=2, latent=8, style=12, motion_style=8, background=(8, 8, 8, 6), progressive=True)
+    with torch.no_grad():  # the mask lets everything through
+        for output in (generator.output, generator.smaller["2"]):
+            output.weight[-1] = 0
+            output.bias[-1] = -100
+    torch.testing.assert_close(made(generator, level=2), F.avg_pool3d(made(generator), (1, 2, 2)))
+
+
+@pytest.mark.parametrize("frames", [8, 12, 16, 20, 28, 36, 64])
+def test_the_discriminator_takes_clips_of_every_size_it_grows_through(frames: int) -> None:
+    torch.manual_seed(0)
+    judge = ClipDiscriminator((8, 8, 6, 6), frames=frames, refined=1, progressive=True)
+    for size in (16, 32, 64):
+        seen = torch.rand(2, 3, frames, size, size) * 2 - 1
+        assert judge(seen).shape == (2,)
+        assert (judge(seen) - judge(seen.flip(2))).abs().max() > 1e-5  # the order of frames is seen at every size
+    for size in (32, 64):
+        seen = torch.rand(2, 3, frames, size, size) * 2 - 1
+        torch.testing.assert_close(judge(seen, fade=0.0), judge(F.avg_pool3d(seen, (1, 2, 2))))
+        assert not torch.allclose(judge(seen, fade=0.5), judge(seen))
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 3), (2, 4), (2, 3), (2, 2)])
+def test_every_stage_gets_its_part_and_the_last_ends_whole(first: int, last: int) -> None:
+    places = [growth(number / 1000, first, last) for number in range(1001)]
+    levels = [level for level, _ in places]
+    assert levels == sorted(levels)
+    assert set(levels) == set(range(first, last + 1))
+    assert places[-1] == (last, 1.0)
+    assert all(0 < fade <= 1 for _, fade in places)
+    if first < last:
+        parts = [levels.count(level) for level in range(first, last)]
+        assert all(part == pytest.approx(600 / (last - first), abs=1) for part in parts)
+
+
+def test_a_training_begins_small_and_ends_large(data: Dataset) -> None:
+    """Both networks see clips of 16 pixels first, of 32 at the end."""
+    with seeded(0):
+        task: Any = Gan3d().task(data, Gan3d.Train(progressive=True, **TINY))
+    seen: list[tuple[int, ...]] = []
+    task.clip_discriminator.register_forward_pre_hook(lambda module, given: seen.append(tuple(given[0].shape[-3:])))
+    batch = Batch(task.load(data, [0, 3, 5, 8]), 4, 0, 4, 0, torch.device("cpu"))
+    for place in (0, 100):
+        for phase in ("discriminator", "generator"):
+            found = task(phase, batch, Position(place, 100))
+            found["loss"].backward()
+    assert set(seen[: len(seen) // 2]) == {(8, 16, 16)}
+    assert set(seen[len(seen) // 2 :]) == {(8, 32, 32)}
+    small = {"generator.smaller.2.weight", "clip_discriminator.inputs.2.weight", "picture_discriminator.inputs.2.weight"}
+    grads = {name: parameter.grad for name, parameter in task.named_parameters()}
+    assert all(grads[name] is not None and grads[name].abs().sum() > 0 for name in small)
+
+
+def test_previews_show_the_size_that_is_reached_and_measures_the_whole(data: Dataset) -> None:
+    with seeded(0):
+        task: Any = Gan3d().task(data, Gan3d.Train(progressive=True, **TINY))
+    grown, whole = task.clips(2, 0, grown=True), task.clips(2, 0)
+    assert grown.shape == whole.shape == (2, 8, 32, 32, 3)
+    blocks = grown.reshape(2, 8, 16, 2, 16, 2, 3)
+    assert (blocks == blocks[:, :, :, :1, :, :1]).all()
+    assert not (whole == grown).all()
+    sheet = next(iter(task.preview(data)))
+    assert isinstance(sheet, Video)
+
+
+def test_resume_is_exact_across_the_growth(data: Dataset, tmp_path: Path) -> None:
+    """Stopped while it is small and while the larger stage fades in, and gone on with."""
+    options = Gan3d.Train(**{**TINY, "steps": 8, "save_steps": 1, "progressive": True})
+    whole, cut = whole_and_cut(Gan3d(), data, options, tmp_path, (3, 6))
+    assert set(cut) == set(whole)
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, cut[name]), name
+
+
+def test_a_grown_model_generates_and_modifies(data: Dataset, tmp_path: Path) -> None:
+    model = artgen.train("video", data.folder, tmp_path / "run", steps=2, progressive=True, **TINY)
+    assert model.config.network["progressive"] is True
+    clip = artgen.generate("video", model=model, seeds=[1])[0]
+    clip.save(tmp_path / "clip.gif")
+    changed = artgen.modify("video", open_artwork(tmp_path / "clip.gif", "video"), model=model, remotion=True, iterations=1)
+    assert isinstance(changed[0], Video)
+    assert changed[0].frames.shape == (8, 32, 32, 3)
+
+
+def test_the_classic_network_does_not_grow(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="--progressive is an option of --architecture style, not of vgan; leave one of them out"):
+        artgen.train("video", data.folder, tmp_path / "run", architecture="vgan", progressive=True, steps=1, **TINY)
+
+
+def test_a_model_of_before_opens(data: Dataset) -> None:
+    """Configurations that do not say whether they grow are of networks that do not."""
+    task: Any = Gan3d().task(data, Gan3d.Train(**TINY))
+    network = dict(task.network)
+    assert network.pop("progressive") is False
+    assert set(Gan3d().build(network).state_dict()) == {name for name in task.state_dict() if name != "strength"}
