@@ -90,7 +90,8 @@ class Signature:
 def read(path: str | Path) -> dict[str, Any] | None:
     """What the signature of a file says, as plain values; None where there is none, or the extra ``c2pa`` is not installed.
 
-    ``state`` is ``trusted`` or ``valid`` (unchanged since it was signed; by whom is for the reader to judge) or ``invalid``.
+    ``state`` is ``trusted`` or ``valid`` (unchanged since it was signed; by whom is for the reader to judge) or ``invalid``;
+    ``vouched`` says whether an authority that the reader's computer knows stands behind the signer.
     """
     if Path(path).suffix.lower() not in ENDINGS:
         return None
@@ -107,7 +108,13 @@ def read(path: str | Path) -> dict[str, Any] | None:
     signed = active.get("signature_info", {})
     faults = [each["code"] for each in told.get("validation_results", {}).get("activeManifest", {}).get("failure", [])]
     state = str(told.get("validation_state", "invalid")).lower()
-    return {"state": state, "by": signed.get("common_name") or signed.get("issuer", ""), "faults": faults}
+    by = signed.get("common_name") or signed.get("issuer", "")
+    # A signer whom nobody vouches for is no fault of the file: beside "valid" it would read as one.
+    wrong = [each for each in faults if each != _UNVOUCHED]
+    return {"state": state, "by": by, "vouched": _UNVOUCHED not in faults, "faults": wrong}
+
+
+_UNVOUCHED = "signingCredential.untrusted"
 
 
 def _manifest(path: Path, told: str, mark: str) -> dict[str, Any]:

@@ -97,6 +97,7 @@ def test_every_format_with_a_place_is_signed(work: Artwork, ending: str, tmp_pat
     told = show(path)
     assert told["signature"]["state"] in ("valid", "trusted")
     assert told["signature"]["by"] == "A Maker"
+    assert (told["signature"]["vouched"], told["signature"]["faults"]) == (False, [])  # an authority of our own, and nothing wrong
     assert told["mark"] == GENERATED  # the signature costs neither mark nor recipe
     assert told["recipe"]["options"] == {"truncation": 0.7}
     import c2pa
