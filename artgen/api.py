@@ -214,6 +214,9 @@ def iter_modify(
     _check_seed(seed)
     files = file_inputs(chosen)
     artworks = [own_work(modality, item) for item in given]
+    for artwork in artworks:
+        for remark in artwork.remarks:
+            progress.say(f"{artwork.name}: {remark}")
     sources = [_input("input", item, artwork) for item, artwork in zip(given, artworks, strict=True)]
     opened.device = resolve_device(device)
 

@@ -42,9 +42,9 @@ class Artwork:
     :meth:`numpy`, :meth:`encode` and :meth:`decode`, and names the class in the entry-point group ``artgen.modalities``.
 
     ``seeds`` are the seeds that made it, ``recipe`` how (None until :mod:`artgen.api` stamps it),
-    ``name`` the name of the file it came from when it is the user's own. ``options`` are the options, by name, that hold for this
-    work alone where several were made in one go (the prompt of a batch); its recipe tells them instead of those that were asked
-    for, and None takes one out.
+    ``name`` the name of the file it came from when it is the user's own, ``remarks`` what was odd about that file and what was made
+    of it. ``options`` are the options, by name, that hold for this work alone where several were made in one go (the prompt of a
+    batch); its recipe tells them instead of those that were asked for, and None takes one out.
     """
 
     modality: ClassVar[str]
@@ -53,6 +53,7 @@ class Artwork:
     seeds: tuple[int, ...] = field(default=(), kw_only=True)
     name: str = field(default="", kw_only=True)
     options: dict[str, Any] = field(default_factory=dict, kw_only=True)
+    remarks: tuple[str, ...] = field(default=(), kw_only=True)
 
     def numpy(self) -> NDArray[Any]:
         """The content as an array."""
@@ -243,7 +244,10 @@ class Audio(Artwork):
     @classmethod
     def decode(cls, path: Path) -> Self:
         """The sound of a file, or of a clip."""
-        return cls(*audio_media.decode(path))
+        remarks: list[str] = []
+        work = cls(*audio_media.decode(path, remarks=remarks))
+        work.remarks = tuple(remarks)
+        return work
 
     @classmethod
     def read_text(cls, path: Path) -> str | None:
@@ -396,6 +400,8 @@ def open_artwork(path: str | os.PathLike[str], modality: str | None = None) -> A
         SourceError: there is no such file, or it is none of these.
     """
     path = Path(path)
+    if path.is_dir():
+        raise SourceError(f"{path}: a folder, not a work; give the files in it, for example {path / '*'}")
     if not path.is_file():
         raise SourceError(f"{path}: no such file{similar(path)}")
     if (added := _added_kind(path, modality)) is not None:
@@ -403,7 +409,9 @@ def open_artwork(path: str | os.PathLike[str], modality: str | None = None) -> A
         work.recipe, work.name = read_json(text) if text else None, path.name
         return work
     if _is_audio(path) or (modality == "audio" and video_media.is_video(path)):
-        return Audio(*audio_media.decode(path), recipe=read_recipe(path), name=path.name)
+        sound = Audio.decode(path)
+        sound.recipe, sound.name = read_recipe(path), path.name
+        return sound
     if _is_text(path):
         return Text(text_media.decode(path), recipe=read_recipe(path), name=path.name)
     if video_media.is_video(path):

@@ -140,10 +140,15 @@ def test_a_grid_that_cannot_be(sizes: list[tuple[int, int]], told: str) -> None:
 # --- opening
 
 
-@pytest.mark.parametrize("name", ["gone.png", "gone.mp4", "."])
+@pytest.mark.parametrize("name", ["gone.png", "gone.mp4"])
 def test_what_is_not_there(tmp_path: Path, name: str) -> None:
     with pytest.raises(SourceError, match="no such file"):
         open_artwork(tmp_path / name)
+
+
+def test_a_folder_is_no_work(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"a folder, not a work; give the files in it, for example .*/\*$"):
+        open_artwork(tmp_path)
 
 
 def test_what_is_neither_picture_nor_clip(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ _BLOCK = 2**16
 _ENDLESS = 2**60  # frames: what libsndfile says of a FLAC whose header does not know its length, and then cannot read it
 _TELLING = frozenset({"MOV", "MATROSKA", "AVI", "ASF"})  # containers whose length is told and not guessed from their size
 _MISSING = 0.25  # seconds by which a whole file may be shorter than it says: encoders count what they add at its ends
+_OVER = 0.5  # dB over full scale from which it is told: lossy files are over it by less, and nobody did that on purpose
 _HTML_LIMIT = 8 * 2**20
 _GIVE = "give a sound such as WAV, FLAC, Ogg, MP3 or AIFF"
 # What libsndfile knows only in part, and FFmpeg may read whole: other codecs inside WAV, Ogg and AIFF, and plain AAC.
@@ -152,11 +153,13 @@ def opened(source: str | Path | bytes, *, name: str = "") -> Iterator[Reading]:
 
 
 def decode(
-    path: str | Path | bytes, *, rate: int | None = None, channels: int | None = None, name: str = "", most: int = MOST_VALUES
-) -> tuple[Samples, int]:
+    path: str | Path | bytes, *, rate: int | None = None, channels: int | None = None, name: str = "", most: int = MOST_VALUES,
+    remarks: list[str] | None = None,
+) -> tuple[Samples, int]:  # fmt: skip
     """All samples [N, C] of a sound and their rate in Hz; ``rate`` and ``channels`` say what to make of it.
 
     A sound over full scale (float files may be, and lossy ones a little) is turned down as a whole, so that it is not clipped.
+    ``remarks`` gets what was odd about the file and what was made of it, for the user to read.
 
     Raises:
         SourceError: the file is missing, no sound, damaged, or longer than ``most`` samples over all channels.
@@ -177,10 +180,16 @@ def decode(
                 made = np.concatenate([made[:count], np.empty((max(len(block), count // 2), channels), np.float32)])
             made[count : count + len(block)] = block
             count += len(block)
-    made = made[:count]
+    made, told = made[:count], list(reading.remarks)
     largest = max(float(made.max(initial=0.0)), -float(made.min(initial=0.0)))
-    if largest > 1:
+    if not largest:
+        told.append("it is silent from end to end")
+    elif largest > 1:
         made /= np.float32(largest)
+        if to_db(largest) >= _OVER:
+            told.append(f"{to_db(largest):.1f} dB over full scale, so it was turned down")
+    if remarks is not None:
+        remarks += told
     return made, rate
 
 

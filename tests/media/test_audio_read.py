@@ -119,7 +119,9 @@ def test_numbers_that_are_none_become_silence_and_are_told_of(tmp_path: Path) ->
 
 def test_a_float_file_over_full_scale_is_turned_down_as_a_whole(tmp_path: Path) -> None:
     write(tmp_path / "a.wav", sine(level=3e4), coding="DOUBLE")
-    found, _ = audio.decode(tmp_path / "a.wav")
+    told: list[str] = []
+    found, _ = audio.decode(tmp_path / "a.wav", remarks=told)
+    assert told == ["89.5 dB over full scale, so it was turned down"]
     assert np.abs(found).max() == pytest.approx(1)
     assert found == pytest.approx(sine(level=1.0) / np.abs(sine(level=1.0)).max(), abs=1e-4)
 
