@@ -55,6 +55,7 @@ def test_every_score_has_the_same_of_real_sound_and_says_how(model: Model, datas
         assert math.isfinite(score.floor)
         assert score.description.endswith(".")
         assert score.protocol
+    assert "overlap" not in found["fd_mel"].protocol
     assert isinstance(found["mr_stft"].sheet, Image)
     assert isinstance(found["fd_mel"].sheet, Image)
     assert isinstance(found["copied"].sheet, Audio)
@@ -62,6 +63,11 @@ def test_every_score_has_the_same_of_real_sound_and_says_how(model: Model, datas
     assert 0 < found["codes_used"].value <= 1
     assert found["bits_per_second"].value > 0
     assert -1 <= found["copied"].value <= 1
+
+
+def test_a_floor_from_too_little_sound_says_so(model: Model, dataset: Dataset) -> None:
+    found = scored(model, dataset, metrics=("fd",), seconds=1.0)
+    assert "(the real ones overlap, as there is less sound than that: their floor is too low)" in found["fd_mel"].protocol
 
 
 def test_the_same_twice(model: Model, dataset: Dataset) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from audio_models import prepared, shrink, trained
+from listening import Listen
 from numpy.typing import NDArray
 from sample_sounds import RATE, noise, notes, sine, write
 
@@ -185,6 +186,23 @@ def test_a_prompt_shorter_than_a_frame(model: Model, tmp_path: Path) -> None:
     assert len(composed(model, seconds=0.2, prompt_audio=str(path)).samples) == round(0.005 * RATE) + round(0.2 * RATE)
 
 
+def test_a_prompt_shorter_than_a_frame_is_heard_and_joined_without_a_step(model: Model) -> None:
+    voice = sample.opened(Rnn(), model)
+    short = np.full((voice.step - 1, 1), 0.5, np.float32)
+    prompt = sample.Prompt(short, voice.encoded(sample.ending(short, voice)))
+    assert prompt.codes.shape[-1] == 1
+    joined = np.concatenate(list(sample.joined(voice, prompt, voice.listener(1).write(8))))
+    assert len(joined) == len(short) + 8 * voice.step
+    assert jumps(joined)[: len(short) + 1].max() < 0.1
+
+
+def test_what_is_odd_about_a_prompt_is_told(model: Model, tmp_path: Path) -> None:
+    listen = Listen()
+    path = write(tmp_path / "silent.wav", np.zeros((RATE, 1), np.float32))
+    api.generate("audio", model=model, seed=1, device="cpu", seconds=0.1, prompt_audio=str(path), progress=listen)
+    assert f"{path}: it is silent from end to end" in listen.sentences
+
+
 def test_a_prompt_that_is_no_sound_is_said(model: Model, tmp_path: Path) -> None:
     (tmp_path / "words.wav").write_text("la la la")
     with pytest.raises(SourceError, match="not a sound of a known kind"):
@@ -200,6 +218,7 @@ def test_a_prompt_that_is_no_sound_is_said(model: Model, tmp_path: Path) -> None
     ("options", "message"),
     [
         ({"seconds": 0}, "--seconds takes more than 0"),
+        ({"seconds": 1e-5}, "--seconds 1e-05: shorter than one sample at 22050 Hz; give at least 4.5e-05 seconds"),
         ({"temperature": -1}, "--temperature takes 0 to 10, not -1"),
         ({"top_p": 0}, "--top-p takes more than 0"),
         ({"top_k": -1}, "--top-k takes 0 or more"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from audio_models import prepared, shrink, trained
+from listening import Listen
 from numpy.typing import NDArray
 from sample_sounds import RATE, noise, notes, sine, write
 
@@ -89,6 +90,24 @@ def test_outside_the_span_every_sample_stays(model: Model, own: Audio) -> None:
     usual = max(np.quantile(jumps(part), 0.999) for part in (made.samples, made.samples[start:stop]))
     for seam in (start, stop):
         assert jumps(made.samples)[seam - 3 : seam + 3].max() <= usual
+
+
+@pytest.mark.parametrize(
+    "way",
+    [{"restyle": True}, {"mix": "other.flac"}, {"inpaint": "0-0.3"}, {"inpaint": "1.2-1.5"}, {"pitch": 5.0}, {"stretch": 0.6}],
+)
+def test_no_end_clicks_that_was_quiet(model: Model, own: Audio, tmp_path: Path, way: dict[str, Any]) -> None:
+    if "mix" in way:
+        way = {"mix": str(write(tmp_path / "other.flac", sine(880, 0.4, level=0.9, phase=1.0))), "strength": 1.0}
+    quiet = Audio(loudness.fade(own.samples, own.rate), own.rate)
+    made = changed(model, quiet, **way).samples
+    assert np.abs(made[[0, -1]]).max() < 1e-3
+
+
+def test_stretching_and_transposing_keep_the_loudness(model: Model, own: Audio) -> None:
+    for way in ({"stretch": 0.5, "pitch": 3.0}, {"stretch": 1.5}):
+        made = changed(model, own, **way)
+        assert loudness.loudness(made.samples, made.rate) == pytest.approx(loudness.loudness(own.samples, own.rate), abs=0.5)
 
 
 @pytest.mark.parametrize("span", ["0-0.3", "1.2-1.5", "0-1.5", "0.5-0.501"])
@@ -208,8 +227,26 @@ def test_spans_may_carry_their_unit() -> None:
 
 
 def test_a_span_beyond_the_end(model: Model, own: Audio) -> None:
-    with pytest.raises(OptionError, match=r"--inpaint 1-2: own.wav is 1.500 seconds long"):
+    with pytest.raises(OptionError, match=r"--inpaint 1-2: own.wav is 1.500 seconds long; give a span within 0-1.500"):
         changed(model, own, inpaint="1-2")
+
+
+def test_less_than_a_sample_is_refused(model: Model, own: Audio) -> None:
+    with pytest.raises(OptionError, match=r"--inpaint 1-1.000001: no sample of own.wav lies in it; give a longer span"):
+        changed(model, own, inpaint="1-1.000001")
+    with pytest.raises(OptionError, match=r"--continue 1e-06: shorter than one sample at 44100 Hz; give at least 2.3e-05 seconds"):
+        changed(model, own, continue_=1e-6)
+
+
+def test_what_is_odd_about_a_file_is_told(model: Model, tmp_path: Path) -> None:
+    sound = sine()
+    sound[100] = np.nan
+    broken = write(tmp_path / "broken.wav", sound, coding="FLOAT")
+    silent = write(tmp_path / "silent.wav", np.zeros((RATE, 1), np.float32))
+    listen = Listen()
+    api.modify("audio", broken, model=model, device="cpu", mix=str(silent), progress=listen)
+    assert "broken.wav: 1 sample that is not a finite number became silence" in listen.sentences
+    assert f"{silent}: it is silent from end to end" in listen.sentences
 
 
 def test_works_that_are_no_sound_or_empty(model: Model, tmp_path: Path) -> None:

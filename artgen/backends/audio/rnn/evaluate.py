@@ -193,6 +193,8 @@ def likeness_scores(case: _Case) -> dict[str, Score]:
     first, second = real[::2], real[1::2]
     values, floors = sounds.mel_distances(first, made), sounds.mel_distances(first, second)
     told = f"{count} clips of {case.options.seconds:g} s against as many real ones, at {LEVEL:g} LUFS and {rate} Hz"
+    if 2 * count * case.options.seconds > case.moments.tape.length / case.moments.tape.rate:
+        told += " (the real ones overlap, as there is less sound than that: their floor is too low)"
     shown = [(f"seed {case.options.seed + number}", clip) for number, clip in enumerate(case.made()[:_SHOWN])]
     sheet = Image(spectrogram.contact_sheet(shown, rate))
     names = ("fd_mel", "kd_mel")

@@ -27,7 +27,8 @@ Samples = NDArray[np.float32]
 
 _WAYS = ("continue_", "inpaint", "restyle", "mix")
 _FLAGS = "--continue SECONDS, --inpaint FROM-TO, --restyle, --mix FILE, or --stretch and --pitch"
-_FADE = 0.02  # seconds over which old and new sound share a place
+_FADE = 0.02  # seconds over which old and new sound share a place, and over which an end fades
+_BEGIN = 0.005  # seconds over which a beginning does: longer would take an onset away
 _WINDOW = 2048  # librosa's: shorter sounds are filled with silence meanwhile
 _AHEAD = 2.0  # seconds after a gap that tell how well a filling leads on
 _SPAN = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)s?\s*-\s*(\d+(?:\.\d*)?|\.\d+)s?\s*")
@@ -129,13 +130,12 @@ class _Desk:
     def go_on(self, work: Audio) -> Samples:
         """The sound, then what the model composes after it."""
         voice, rate = self.voice, work.rate
+        seconds = self.options.continue_ or 0.0
+        count = sample.counted("--continue", seconds, rate)
         heard, gain = self._heard(work)
-        taken = min(len(heard), round(sample.PROMPT_SECONDS * voice.rate)) // voice.step * voice.step
-        codes = voice.encoded(heard[len(heard) - taken :])
+        codes = voice.encoded(sample.ending(heard, voice))
         state = voice.listener(self.seed)
         state.read(codes)
-        seconds = self.options.continue_ or 0.0
-        count = round(seconds * rate)
         self.progress.start("Composing", seconds, "seconds")
         steps = voice.steps(round(seconds * voice.rate) + 1) + 1
         new = sample.composed(state, steps, self.options, sample.resting(self.options, voice), self.progress, seconds)
@@ -153,7 +153,11 @@ class _Desk:
         assert isinstance(voice, sample.CodecVoice)
         begin, end = span_of(self.options.inpaint or "")
         if end > len(work.samples) / rate + 1e-9:
-            raise OptionError(f"--inpaint {self.options.inpaint}: {self.name} is {len(work.samples) / rate:.3f} seconds long")
+            told = f"{int(1000 * len(work.samples) / rate) / 1000:.3f}"  # never rounded up: it is to be typed
+            raise OptionError(f"--inpaint {self.options.inpaint}: {self.name} is {told} seconds long; give a span within 0-{told}")
+        start, stop = round(begin * rate), min(round(end * rate), len(work.samples))
+        if start == stop:
+            raise OptionError(f"--inpaint {self.options.inpaint}: no sample of {self.name} lies in it; give a longer span")
         heard, gain = self._heard(work)
         codes = voice.encoded(heard)
         first = min(int(begin * voice.rate / voice.step), codes.shape[1] - 1)
@@ -162,7 +166,6 @@ class _Desk:
         codes[:, first:last] = self._filling(codes, first, last)
         low, high = max(0, first - 2 * voice.margin), min(codes.shape[1], last + 2 * voice.margin)
         made = self._own(voice.decoded(codes[:, low:high]), work, gain)
-        start, stop = round(begin * rate), min(round(end * rate), len(work.samples))
         offset = round(low * voice.step * rate / voice.rate)
         piece = _exactly(made[start - offset : stop - offset], stop - start)
         # Old and new share a moment inside the span alone: outside every sample stays.
@@ -170,6 +173,7 @@ class _Desk:
         before, after = work.samples[start : start + fade], work.samples[stop - fade : stop]
         piece = loudness.crossfade(before, piece, fade, equal_power=True) if start else piece
         piece = loudness.crossfade(piece, after, fade, equal_power=True) if stop < len(work.samples) else piece
+        piece = _ended(piece, work, begin=start == 0, end=stop == len(work.samples))
         return np.concatenate([work.samples[:start], np.clip(piece, -1, 1), work.samples[stop:]])
 
     def restyle(self, work: Audio) -> Samples:
@@ -195,7 +199,7 @@ class _Desk:
         voice = self.voice
         assert isinstance(voice, sample.CodecVoice)
         heard, gain = self._heard(work)
-        other, rate = audio.decode(self.options.mix or "", channels=voice.channels)
+        other, rate = sample.told(self.options.mix or "", self.progress, channels=voice.channels)
         against, _ = self._heard(Audio(other, rate))
         if not len(against):
             raise SourceError(f"{self.options.mix}: empty; give a sound to mix with")
@@ -215,8 +219,8 @@ class _Desk:
         if self.options.stretch != 1:
             made = effects.time_stretch(made, rate=1 / self.options.stretch)
         self.progress.finish()
-        count = round(len(work.samples) * self.options.stretch)
-        return _safe(_exactly(np.ascontiguousarray(made.T, np.float32), count), work.rate)
+        count = max(1, round(len(work.samples) * self.options.stretch))
+        return _level(_exactly(np.ascontiguousarray(made.T, np.float32), count), work)
 
     # --- between the user's sound and the voice
 
@@ -236,9 +240,7 @@ class _Desk:
 
     def _alike(self, blocks: Iterable[Samples], work: Audio, gain: float) -> Samples:
         """As :meth:`_own`, as long and as loud as the work."""
-        made = _exactly(self._own(blocks, work, gain), len(work.samples))
-        wanted = loudness.loudness(work.samples, work.rate)
-        return _safe(made * np.float32(loudness.gain_for(loudness.loudness(made, work.rate), wanted)), work.rate)
+        return _level(_exactly(self._own(blocks, work, gain), len(work.samples)), work)
 
     def _filling(self, codes: sample.Codes, first: int, last: int) -> sample.Codes:
         """Of several fillings the one after which what follows is most likely, besides being likely itself."""
@@ -275,6 +277,21 @@ def _latents(codec: Codec, samples: Samples) -> Any:
 def _exactly(samples: Samples, count: int) -> Samples:
     """The first ``count`` samples, with silence where there are fewer."""
     return np.pad(samples[:count], ((0, max(0, count - len(samples))), (0, 0)))
+
+
+def _level(made: Samples, work: Audio) -> Samples:
+    """``made`` [N, C] as loud as the work."""
+    wanted = loudness.loudness(work.samples, work.rate)
+    gain = loudness.gain_for(loudness.loudness(made, work.rate), wanted)
+    return _safe(_ended(made * np.float32(gain), work), work.rate)
+
+
+def _ended(made: Samples, work: Audio, *, begin: bool = True, end: bool = True) -> Samples:
+    """``made`` [N, C] faded at each end where it is louder than the work, so that it clicks nowhere where the work did not."""
+    own = work.samples
+    begin = begin and np.abs(made[0]).max() > np.abs(own[0]).max()
+    end = end and np.abs(made[-1]).max() > np.abs(own[-1]).max()
+    return loudness.fade(made, work.rate, _BEGIN if begin else 0.0, _FADE if end else 0.0)
 
 
 def _safe(samples: Samples, rate: int) -> Samples:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from artgen.artwork import Audio
 from artgen.backend import SILENT, Backend, Progress
+from artgen.errors import OptionError
 from artgen.media import audio, loudness
 from artgen.model import Model
 from artgen.options import Meta, Options
@@ -72,12 +73,13 @@ def generate(backend: Backend, model: Model, seeds: Sequence[int], options: Gene
     """One sound a seed, in order.
 
     Raises:
+        OptionError: it is to be shorter than a sample.
         SourceError: the prompt is no sound.
         ModelError: the weights are damaged.
     """
     voice = opened(backend, model)
-    prompt = heard(voice, model, options.prompt_audio) if options.prompt_audio else None
-    count = round(options.seconds * voice.rate)
+    count = counted("--seconds", options.seconds, voice.rate)
+    prompt = heard(voice, model, options.prompt_audio, progress) if options.prompt_audio else None
     overlap = round(min(LOOP_SECONDS, options.seconds / 4) * voice.rate) if options.loop else 0
     steps = voice.steps(count + overlap)
     if not compiled(voice.kernel):
@@ -92,6 +94,18 @@ def generate(backend: Backend, model: Model, seeds: Sequence[int], options: Gene
             yield Audio.stream(_maker(voice, codes, count + overlap, overlap, prompt), voice.rate, voice.channels, seeds=(seed,))
     finally:
         progress.finish()
+
+
+def counted(flag: str, seconds: float, rate: int) -> int:
+    """The samples in ``seconds`` at ``rate`` Hz.
+
+    Raises:
+        OptionError: not even one, of what ``flag`` asks for.
+    """
+    count = round(seconds * rate)
+    if not count:
+        raise OptionError(f"{flag} {seconds:g}: shorter than one sample at {rate} Hz; give at least {1 / rate:.2g} seconds")
+    return count
 
 
 class CodecVoice:
@@ -229,19 +243,41 @@ class Prompt:
         self.samples, self.codes = samples, codes
 
 
-def heard(voice: Voice, model: Model, path: str) -> Prompt:
+def heard(voice: Voice, model: Model, path: str, progress: Progress) -> Prompt:
     """The prompt in file ``path``, at the loudness that the model learned from.
 
     Raises:
         SourceError: it is no sound.
     """
-    samples, _ = audio.decode(path, rate=voice.rate, channels=voice.channels)
+    samples = told(path, progress, rate=voice.rate, channels=voice.channels)[0]
     wanted: Any = model.config.network.get("sound", {}).get("loudness")
     if wanted is not None:
         samples = samples * np.float32(loudness.gain_for(loudness.loudness(samples, voice.rate), wanted))
-    # Whole frames that end where the sound does: what is composed follows its very last sample.
+    return Prompt(samples, voice.encoded(ending(samples, voice)))
+
+
+def told(path: str, progress: Progress, *, channels: int, rate: int | None = None) -> tuple[Samples, int]:
+    """The samples of a file that an option names, and their rate; what is odd about it is said.
+
+    Raises:
+        SourceError: it is no sound.
+    """
+    remarks: list[str] = []
+    found = audio.decode(path, rate=rate, channels=channels, remarks=remarks)
+    for remark in remarks:
+        progress.say(f"{path}: {remark}")
+    return found
+
+
+def ending(samples: Samples, voice: Voice) -> Samples:
+    """What the network hears of ``samples`` [N, C]: whole frames that end where the sound does, so that it goes on from there.
+
+    A sound that is shorter than a frame has silence before it.
+    """
     taken = min(len(samples), round(PROMPT_SECONDS * voice.rate)) // voice.step * voice.step
-    return Prompt(samples, voice.encoded(samples[len(samples) - taken :]))
+    if taken or not len(samples):
+        return samples[len(samples) - taken :]
+    return np.pad(samples, ((voice.step - len(samples), 0), (0, 0)))
 
 
 def _maker(
