@@ -59,7 +59,7 @@ class Works(Device, frozen=True):
         str | None,
         Meta(description="File, folder (ending in /) or pattern with {seed}, {model}, {name}.", extra=_SHORT_OUTPUT),
     ] = None
-    format: Annotated[str | None, Meta(description="Kind of file in a folder: png, jpg, webp, mp4, gif …")] = None
+    format: Annotated[str | None, Meta(description="Kind of file in a folder, such as png, jpg, wav, flac, mp4 or gif.")] = None
     recipe: Annotated[
         Literal["full", "minimal", "none"], Meta(description="How much the file tells of its making; the AI mark always stays.")
     ] = "full"
@@ -86,7 +86,7 @@ class Modify(Works, frozen=True):
     """Flags of ``modify``."""
 
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="Fixes every random draw.")] = 0
-    compare: Annotated[bool, Meta(description="Write a second picture: before and after, side by side.")] = False
+    compare: Annotated[bool, Meta(description="Of pictures: write a second one, before and after side by side.")] = False
 
 
 class Evaluate(Device, frozen=True):

@@ -331,7 +331,9 @@ def _plain(value: Any) -> Any:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    if value is None:
+        return ""
+    return f"{value:.0f}" if 10_000 <= abs(value) < 1e12 else f"{value:.4g}"  # 36000 seconds, not 3.6e+04
 
 
 def _fact_lines(facts: Values) -> list[str]:
@@ -340,6 +342,11 @@ def _fact_lines(facts: Values) -> list[str]:
         if name == "skipped" and value:
             rows, rest = shortened([(item["file"], item["reason"]) for item in value], f"{facts['path']}/dataset.json")
             lines += [f"skipped: {len(value)}", *(f"  {file}: {reason}" for file, reason in rows), *([f"  {rest}"] if rest else [])]
+        elif name == "remarks" and value:
+            pairs = [item if isinstance(item, list | tuple) else ("", item) for item in value]  # of a dataset each has its file
+            rows, rest = shortened(pairs, f"{facts['path']}/dataset.json")
+            told = [f"{file}: {remark}" if file else remark for file, remark in rows] + ([rest] if rest else [])
+            lines += [f"remarks: {told[0]}"] if len(told) == 1 else ["remarks:", *(f"  {each}" for each in told)]
         elif name == "bytes":
             lines.append(f"size: {bytes_text(value)}")
         elif name == "next" and isinstance(value, list):
@@ -370,4 +377,4 @@ def _flat(value: Any) -> str:
         return ", ".join(f"{key.rstrip('_')} {_flat(item)}" for key, item in value.items() if item is not None)
     if isinstance(value, list | tuple):
         return ", ".join(_flat(item) for item in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return _number(value) if isinstance(value, float) else str(value)

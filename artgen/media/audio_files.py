@@ -70,8 +70,9 @@ class AudioWriter:
             raise UsageError(f"{self.path}: a sound is saved as {', '.join(KINDS)}, not {ending or 'no ending'}")
         if channels < 1 or channels > 8 or not 1_000 <= rate <= 655_350 or (ending == ".ogg" and rate > 200_000):
             most = "200,000" if ending == ".ogg" else "655,350"
-            told = f"{channels} channels at {rate} Hz"
-            raise UsageError(f"{self.path}: {ending} holds 1 to 8 channels at 1,000 to {most} Hz, not {told}")
+            told = f"{channels} channel{'s' if channels != 1 else ''} at {rate:,} Hz"
+            advice = "save as .flac or .wav" if 1 <= channels <= 8 and 1_000 <= rate <= 655_350 else "convert it first"
+            raise UsageError(f"{self.path}: {ending} holds 1 to 8 channels at 1,000 to {most} Hz, not {told}; {advice}")
         self._kind, self._rate, self._channels = KINDS[ending], rate, channels
         self._comment, self._mark = marks.clip_comment(text, mark), mark
         self._limiter = Limiter(rate, channels, 0.0, true=False)

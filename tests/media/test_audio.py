@@ -119,9 +119,9 @@ def test_checksums_of_ogg_pages_are_those_of_libogg(tmp_path: Path) -> None:
     [
         ("a.mp3", RATE, 1, "a sound is saved as .wav, .flac, .ogg, not .mp3"),
         ("a", RATE, 1, "not no ending"),
-        ("a.wav", RATE, 9, ".wav holds 1 to 8 channels at 1,000 to 655,350 Hz, not 9 channels at 22050 Hz"),
-        ("a.ogg", 384_000, 1, ".ogg holds 1 to 8 channels at 1,000 to 200,000 Hz, not 1 channels at 384000 Hz"),
-        ("a.flac", 10, 1, "not 1 channels at 10 Hz"),
+        ("a.wav", RATE, 9, ".wav holds 1 to 8 channels at 1,000 to 655,350 Hz, not 9 channels at 22,050 Hz; convert it first"),
+        ("a.ogg", 384_000, 1, "1,000 to 200,000 Hz, not 1 channel at 384,000 Hz; save as .flac or .wav"),
+        ("a.flac", 10, 1, "not 1 channel at 10 Hz; convert it first"),
     ],
 )
 def test_what_no_file_can_hold(tmp_path: Path, name: str, rate: int, channels: int, sentence: str) -> None:

@@ -16,6 +16,7 @@ from sample_sounds import RATE, Samples, lying_wave, noise, sine, write
 from artgen import describe, remake
 from artgen.artwork import Audio, Image, open_artwork, read_text
 from artgen.cli import main
+from artgen.cli.verbs import _fact_lines
 from artgen.errors import SourceError, UsageError
 from artgen.media import audio
 from artgen.recipe import GENERATED, Recipe
@@ -113,6 +114,14 @@ def test_the_command_line_draws_a_sound_on_request(tmp_path: Path, capsys: pytes
     assert main(["--json", "show", str(place), "--picture", str(tmp_path / "a.png")]) == 0
     assert json.loads(capsys.readouterr().out)["picture"] == str(tmp_path / "a.png")
     assert open_artwork(tmp_path / "a.png").modality == "image"
+
+
+def test_the_command_line_tells_of_remarks_and_of_hours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lying_wave(tmp_path / "lie.wav", np.zeros((100, 1), np.float32), 5000)
+    assert main(["show", str(tmp_path / "lie.wav")]) == 0
+    assert "remarks: its header promises 5,000 bytes of sound and 200 are there: it was cut off" in capsys.readouterr().out
+    facts = {"path": "data", "seconds": 36_000.0, "remarks": [["a.wav", "clipped; used"], ["b.wav", "cut off"]]}
+    assert _fact_lines(facts)[1:] == ["seconds: 36000", "remarks:", "  a.wav: clipped; used", "  b.wav: cut off"]
 
 
 def test_remakes_of_sounds_are_compared(tmp_path: Path) -> None:
