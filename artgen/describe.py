@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tomllib
@@ -186,7 +187,7 @@ def _show_run(path: Path) -> dict[str, Any]:
         raise SourceError(f"{path / RUN_CONFIG}: damaged ({error})") from None
     backend = str(config.get("backend", ""))
     modality = backend.partition(".")[0] or "image"
-    last = _last_metrics(path / _METRICS)
+    last = _last_metrics(path / _METRICS) | _counted(path / _METRICS)
     found = {name: _fault(path / name) for name in ("model", "model-last") if (path / name / CONFIG).is_file()}
     models = [name for name, fault in found.items() if not fault]
     return {
@@ -300,6 +301,18 @@ def _last_metrics(path: Path) -> dict[str, Any]:
         for line in deque(lines, maxlen=1000):
             newest |= _object(line)
     return newest
+
+
+def _counted(path: Path) -> dict[str, int]:
+    """The steps and items of a run, over all its stages: each counts from nothing, and a budget is of all of them."""
+    ends: dict[str, str] = {}
+    with path.open(encoding="utf-8", errors="replace") if path.is_file() else contextlib.nullcontext([]) as lines:
+        for line in lines:
+            if line.rstrip().endswith("}"):
+                ends[line.partition(",")[0] if line.startswith('{"stage"') else ""] = line  # of the last stage no line names it
+    records = [_object(line) for line in ends.values()]
+    found = {name: [record[name] for record in records if isinstance(record.get(name), int)] for name in ("step", "items")}
+    return {name: sum(counts) for name, counts in found.items() if counts}
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -69,6 +69,17 @@ def test_show_a_run_with_a_half_written_line(tmp_path: Path) -> None:
         show(tmp_path)
 
 
+def test_the_stages_of_a_run_count_together(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('backend = "audio.rnn"\nsteps = 5\n')
+    codec = '{"stage": "codec", "step": 1, "items": 8, "loss": 1.0}\n{"stage": "codec", "step": 2, "items": 16}\n'
+    (tmp_path / "metrics.jsonl").write_text(codec)
+    assert (show(tmp_path)["steps"], show(tmp_path)["items"]) == (2, 16)
+    assert show(tmp_path)["next"] == [f"artgen audio train --resume --output {tmp_path}"]
+    (tmp_path / "metrics.jsonl").write_text(codec + '{"step": 3, "items": 24, "val/loss": 2.0}\n{"step": 4, "it')
+    assert (show(tmp_path)["steps"], show(tmp_path)["items"]) == (5, 40)
+    assert show(tmp_path)["next"] == [f"artgen audio train --resume --output {tmp_path} --steps 10"]
+
+
 def test_altered_weights_are_told(tmp_path: Path) -> None:
     run = tmp_path / "run"
     for name in ("model", "model-last"):

@@ -45,7 +45,8 @@ def prepare(modality: str, own: Any, options: Values, arguments: Arguments) -> N
     told["notes"] = {name: value for name, value in dataset.manifest.notes.items() if name != "key"}
     classes = f" in {len(dataset.classes)} classes" if dataset.classes else ""
     left_out = f", {len(skipped)} skipped" if skipped else ""
-    voice.result(told, f"{dataset.folder}: {len(dataset)} usable{classes}{left_out}")
+    count = told["notes"].get("files", len(dataset))  # of sounds one file may be two pieces: nobody gave that many
+    voice.result(told, f"{dataset.folder}: {count} usable{classes}{left_out}")
     voice.say(f"next: artgen {modality} train {typed(dataset.folder)}")
 
 

@@ -18,6 +18,7 @@ from sample_sounds import RATE, lying_wave, noise, notes, sine, write
 from artgen import describe
 from artgen.api import prepare as prepare_any
 from artgen.backends.audio.rnn.backend import Rnn
+from artgen.cli import main
 from artgen.dataset import Dataset, Skipped
 from artgen.errors import Interrupted, OptionError, OutputError, SourceError
 from artgen.media import loudness, prepare_audio, soundwork
@@ -270,6 +271,12 @@ def test_one_file_becomes_two_pieces_with_its_name(tmp_path: Path) -> None:
 
 
 # --- refused
+
+
+def test_a_file_whose_end_is_held_out_is_one_usable_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "a.wav", notes(1.0))
+    assert main(["audio", "prepare", str(tmp_path / "a.wav"), "--output", str(tmp_path / "d"), "--workers", "1"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'd'}: 1 usable\n"
 
 
 def test_nothing_usable_says_why_and_leaves_nothing(tmp_path: Path) -> None:
