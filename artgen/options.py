@@ -154,6 +154,17 @@ def resolve(cls: type[Options], *layers: Mapping[str, Any], label: str = "") -> 
     return cls(**{name: _widen(known[name], value) for name, value in values.items()})
 
 
+def refuse(options: Options, names: Iterable[str], owner: str) -> None:
+    """Refuse the options ``names`` where they are not as they are by themselves: they belong to ``owner``, which is not chosen.
+
+    Raises:
+        OptionError: one of them was given.
+    """
+    for option in declared(type(options)):
+        if option.name in names and getattr(options, option.name) != option.default:
+            raise OptionError(f"{option.flag} is an option of {owner}; leave one of them out")
+
+
 def parse_text(option: Option, text: str | list[str]) -> Any:
     """The value that ``text`` (as typed after a flag) stands for; its range is checked when the options are built.
 

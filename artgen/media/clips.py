@@ -211,6 +211,8 @@ def pictures(container: InputContainer, name: str) -> Any:
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             return stream
+    if not container.streams.video and not container.streams.audio:
+        raise SourceError(f"{name}: the clip is damaged or incomplete (neither pictures nor sound are found); replace the file")
     has = "only sound" if container.streams.audio else "no moving pictures"
     raise SourceError(f"{name}: the file has {has}; give a clip with pictures")
 

@@ -162,7 +162,8 @@ def _rate(found: Found, options: Prepare, progress: Progress) -> float:
     rates, lengths = survey(found.items, options.source_fps, options.max_pixels)
     fps = rate_for(rates, lengths, options.frames)
     of = f" (the films have {float(np.median(rates)):.4g})" if rates else ""
-    lasts = f"a clip of {options.frames} lasts {options.frames / fps:.3g} seconds"
+    seconds = f"{options.frames / fps:.3g}"
+    lasts = f"a clip of {options.frames} lasts {seconds} second{'' if seconds == '1' else 's'}"
     progress.say(f"{fps:.4g} frames a second{of}: {lasts}; --fps sets another rate")
     return fps
 

@@ -251,6 +251,7 @@ class Stage:
             self.progress.start("previews and measures")
             with self.stepper.average.in_place(self.task):
                 items = clock.step * self.size
+                self.task.position = Position(items, clock.total)
                 assert self.record is not None
                 if self.options.previews:
                     self.record.previews(clock.step, items, self.task.preview(self.dataset))

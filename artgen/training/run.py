@@ -13,7 +13,7 @@ from artgen.backend import TrainOptions
 from artgen.dataset import Dataset
 from artgen.errors import FullDiskError, OutputError, TrainingError
 from artgen.files import sentences, typed, write_atomically
-from artgen.options import declared, toml_lines
+from artgen.options import Option, declared, toml_lines
 from artgen.training.state import generations, load_state
 
 CONFIG = "config.toml"
@@ -96,10 +96,20 @@ class Run:
             )
         for option in declared(type(self.options)):
             now = getattr(self.options, option.name)
-            before = stored.get(option.name)  # TOML has no word for "not given": such an option is missing in the file
+            # TOML has no word for "not given": such an option is missing in the file, as one is that there was not yet.
+            before = stored.get(option.name, None if option.optional else option.default)
             before = tuple(before) if isinstance(before, list) else before
             if option.name not in CHANGEABLE and before != now:
                 raise TrainingError(
-                    f"{self.folder}: the run was started with {option.flag} {before}, not {now}; "
+                    f"{self.folder}: the run was started with {_apart(option, before, now)}; "
                     "leave it out to go on, or start a new run"
                 )
+
+
+def _apart(option: Option, before: object, now: object) -> str:
+    """``--seed 0, not 5`` or ``--no-mirror, not --mirror``, as it would be typed."""
+    if option.kind is bool:
+        before, now = (option.flag if value else f"--no-{option.flag.removeprefix('--')}" for value in (before, now))
+        return f"{before}, not {now}"
+    before, now = ("left out" if value is None else value for value in (before, now))
+    return f"{option.flag} {before}, not {now}"

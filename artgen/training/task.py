@@ -116,11 +116,13 @@ class Task(nn.Module):
     again, ``files`` is what else belongs to the model (a tokenizer), by name, and ``licence`` that of the weights it began with.
     ``metrics`` names what :meth:`measure` can
     measure and which way is better; the first is the default.
-    Of several stages, ``share`` is this one's part of the budget.
+    Of several stages, ``share`` is this one's part of the budget. ``position`` is where the run stands, for :meth:`preview` and
+    :meth:`measure`: what they do may not hang on the last step, for after a resume there was none.
     """
 
     name: str = "main"
     share: float = 1.0
+    position: Position = Position(0, 1)
     phases: tuple[Phase, ...]
     averaged: dict[str, nn.Module]
     kept: ClassVar[dict[str, nn.Module]] = {}
@@ -164,5 +166,5 @@ class Task(nn.Module):
         yield from ()
 
     def measure(self, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
-        """The metrics ``names``; the averaged weights are in place."""
+        """The metrics ``names``, or none while there is nothing to measure yet; the averaged weights are in place."""
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from artgen.backends.video.gan3d import motion
 from artgen.backends.video.gan3d.backend import Gan3d
 from artgen.backends.video.gan3d.model import ClipDiscriminator, Generator
 from artgen.dataset import Dataset
-from artgen.errors import OptionError
-from artgen.training import Batch, Position, seeded
+from artgen.errors import OptionError, TrainingError
+from artgen.training import Batch, Position, Run, fit, seeded
 from artgen.training.schedule import growth
 
 TINY: dict[str, Any] = {"batch_size": 4, "previews": 0, "best_by": "none", "precision": "fp32", "memory_format": "contiguous"}
@@ -149,6 +150,52 @@ def test_a_grown_model_generates_and_modifies(data: Dataset, tmp_path: Path) -> 
 def test_the_classic_network_does_not_grow(data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="--progressive is an option of --architecture style, not of vgan; leave one of them out"):
         artgen.train("video", data.folder, tmp_path / "run", architecture="vgan", progressive=True, steps=1, **TINY)
+
+
+@pytest.mark.parametrize("given", [{"progressive": True}, {"background": True}, {"augment": 0.5}, {"gamma": 1.0}])
+def test_options_of_the_other_architecture_are_refused_before_anything_begins(given: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=f"--{next(iter(given))} is an option of --architecture style, not of vgan"):
+        Gan3d.Train(architecture="vgan", **given)
+
+
+def test_networks_are_measured_once_they_have_grown(data: Dataset, tmp_path: Path) -> None:
+    """Noise of the stages to come must not be what --patience waits for."""
+    options = {**TINY, "steps": 10, "previews": 10, "best_by": "auto", "until": "fd_clip<=0"}
+    artgen.train("video", data.folder, tmp_path / "run", progressive=True, **options)
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    measured = [record["step"] for record in records if "fd_clip" in record]
+    assert measured[-1] == 10
+    assert all(step >= 6 for step in measured)
+
+
+def test_a_resumed_run_previews_what_it_has_grown_to(data: Dataset, tmp_path: Path) -> None:
+    """A run that was finished already takes no step before its preview."""
+    options = Gan3d.Train(**{**TINY, "steps": 3, "previews": 1, "progressive": True})
+    shown: list[bool] = []
+    for resume in (False, True):
+        with seeded(0):
+            task: Any = Gan3d().task(data, options)
+        clips_of = task.clips
+
+        def listening(count: int, seed: int, grown: bool = False, clips_of: Any = clips_of) -> Any:
+            found = clips_of(count, seed, grown)
+            blocks = found.reshape(count, 8, 16, 2, 16, 2, 3)
+            shown.append(bool((blocks == blocks[:, :, :, :1, :, :1]).all()))
+            return found
+
+        task.clips = listening
+        fit(task, data, Run.create(tmp_path, backend="video.gan3d", options=options, dataset=data, resume=resume))
+    assert shown == [True, False, False]
+
+
+def test_a_run_of_before_there_was_growing_goes_on(data: Dataset, tmp_path: Path) -> None:
+    artgen.train("video", data.folder, tmp_path / "run", steps=1, **TINY)
+    settings = tmp_path / "run" / "config.toml"
+    settings.write_text(settings.read_text().replace("progressive = false\n", ""))
+    model = artgen.train("video", data.folder, tmp_path / "run", resume=True, steps=2, **TINY)
+    assert model.config.train["items_seen"] == 8
+    with pytest.raises(TrainingError, match="was started with --no-progressive, not --progressive; leave it out"):
+        artgen.train("video", data.folder, tmp_path / "run", resume=True, progressive=True, steps=3, **TINY)
 
 
 def test_a_model_of_before_opens(data: Dataset) -> None:

@@ -14,7 +14,7 @@ from stopped import whole_and_cut
 import artgen
 from artgen.backends.image.gan.backend import Gan
 from artgen.dataset import Dataset
-from artgen.errors import DatasetError
+from artgen.errors import DatasetError, OptionError
 from artgen.media.prepare_image import Prepare, prepare
 from artgen.model import Model
 from artgen.nn.augment import DRAWS, augment
@@ -37,6 +37,26 @@ def test_a_growing_training_begins_at_8_pixels_and_ends_whole(dataset: Path) -> 
     assert list(dict.fromkeys(seen)) == [8, 16, 32]
     assert seen[0] == 8
     assert seen[-1] == 32
+
+
+def test_a_growing_network_is_shown_and_measured_by_where_the_run_stands(dataset: Path) -> None:
+    """Not by its last step: after a resume there was none."""
+    data = Dataset.open(dataset)
+    with seeded(0):
+        task: Any = Gan().task(data, Gan.Train(progressive=True, **TINY))
+    assert task.measure(data, ["fd_rnd"]) == {}
+    small, whole = task.pictures(2, 0, grown=True), task.pictures(2, 0)
+    assert (small == small[:, ::4, ::4].repeat(4, 1).repeat(4, 2)).all()
+    task.position = Position(100, 100)
+    assert (task.pictures(2, 0, grown=True) == whole).all()
+    task.measured = 8
+    assert task.measure(data, ["fd_rnd"])["fd_rnd"] > 0
+
+
+@pytest.mark.parametrize("given", [{"progressive": True}, {"augment": 0.5}, {"gamma": 1.0}])
+def test_options_of_the_other_architecture_are_refused_before_anything_begins(given: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=f"--{next(iter(given))} is an option of --architecture style, not of dcgan"):
+        Gan.Train(architecture="dcgan", **given)
 
 
 @pytest.mark.parametrize(

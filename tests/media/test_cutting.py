@@ -57,6 +57,8 @@ def test_the_rate_is_chosen_so_that_a_clip_lasts_two_seconds_at_most(tmp_path: P
     dataset = prepare([tmp_path / "p"], tmp_path / "out", SMALL.replace(fps=None, frames=16), progress)
     assert dataset.manifest.notes["fps"] == 8.0
     assert progress.sentences[0] == "8 frames a second (the films have 32): a clip of 16 lasts 2 seconds; --fps sets another rate"
+    prepare([tmp_path / "p"], tmp_path / "other", SMALL.replace(fps=None, frames=8), progress)
+    assert "a clip of 8 lasts 1 second; --fps sets another rate" in progress.sentences[-3]
 
 
 # --- where films are cut

@@ -371,6 +371,17 @@ def test_a_file_of_sound_alone(tmp_path: Path) -> None:
         video.decode(tmp_path / "a.mp4")
 
 
+def test_a_file_without_any_stream_is_damaged(tmp_path: Path) -> None:
+    """An MP4 that is cut off within its table of contents: FFmpeg opens it and finds nothing to play."""
+    path = tmp_path / "a.mp4"
+    video.encode(np.zeros((8, 32, 32, 3), np.uint8), 10, path, "", "")
+    data = path.read_bytes()
+    contents = data.index(b"moov") - 4
+    path.write_bytes(data[: contents + 4] + b"moov" + data[contents + 8 : contents + 300])
+    with pytest.raises(SourceError, match=r"a\.mp4: the clip is damaged or incomplete \("):
+        video.decode(path)
+
+
 def test_is_video_goes_by_content(tmp_path: Path) -> None:
     for ending in ENDINGS:
         video.encode(FRAMES, 25, tmp_path / f"a{ending}", "", "")

@@ -13,7 +13,7 @@ from artgen.backends.image.gan import evaluate as evaluation
 from artgen.backends.image.gan import modify as modification
 from artgen.errors import OptionError, UsageError
 from artgen.media import prepare_image
-from artgen.options import Meta, Options
+from artgen.options import Meta, Options, refuse
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,6 +72,11 @@ class Gan(Backend):
             int, Meta(ge=1, le=64, description="The gradient penalties are taken from every so many-th picture; 1 takes all.")
         ] = 4
         ema: Annotated[float, Meta(ge=0, le=1, description="Half-life of the averaged weights, as a share of the run.")] = 0.02
+
+        def __post_init__(self) -> None:
+            TrainOptions.__post_init__(self)
+            if self.architecture != "style":
+                refuse(self, ("progressive", "augment", "gamma"), f"--architecture style, not of {self.architecture}")
 
     class Generate(Options):
         """Options of ``generate``."""

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from artgen.artwork import Image, grid
 from artgen.backends.image.gan import presets
 from artgen.backends.image.gan.build import build
-from artgen.errors import DatasetError, OptionError
+from artgen.errors import DatasetError
 from artgen.metrics.quick import Reference
 from artgen.nn.adversarial import cross_entropy, relativistic
 from artgen.nn.augment import DRAWS, Augmentation
@@ -74,6 +74,11 @@ class PictureTask(Task):
         weights = torch.tensor(counts, dtype=torch.float64)
         return latents, torch.multinomial(weights, count, replacement=True, generator=generator).to(device)
 
+    @property
+    def whole(self) -> bool:
+        """Whether the network has grown to the full size."""
+        return True
+
     @torch.no_grad()
     def pictures(self, count: int, seed: int, grown: bool = False) -> NDArray[np.uint8]:
         """``count`` pictures uint8 [N, H, W, C] from fixed latents, with the weights that are in place.
@@ -99,7 +104,12 @@ class PictureTask(Task):
         yield grid([Image(np.asarray(pixels)) for pixels in (*dataset.array("images")[shown], *made)], columns, rows + 1)
 
     def measure(self, dataset: Dataset, names: Sequence[str]) -> dict[str, float]:
-        """The metrics ``names`` of generated pictures against as many real ones."""
+        """The metrics ``names`` of generated pictures against as many real ones; none while the network still grows.
+
+        The stages that are to come make noise of whatever those in use have learnt.
+        """
+        if not self.whole:
+            return {}
         if self._reference is None:
             self._reference = Reference(dataset, items=2 * self.measured)
         values = self._reference.measure(self.pictures(self.measured, 1), names)
@@ -125,7 +135,6 @@ class StyleTask(PictureTask):
         super().__init__(dataset, network, options.preset)
         numbers = presets.recipe(options.preset, resolution, len(dataset))
         self.options = options
-        self.growth: tuple[int | None, float] = (1, 1.0) if options.progressive else (None, 1.0)
         self.last = len(network["widths"]) - 1
         self.gamma = numbers.gamma if options.gamma is None else options.gamma
         self.adaptive = options.augment is None
@@ -144,7 +153,7 @@ class StyleTask(PictureTask):
         """The relativistic loss of a phase; for the discriminator with the penalties on real and generated pictures."""
         real, labels = batch["pictures"], batch.get("labels")
         numbers = batch.uniform(2, DRAWS)
-        level, fade = self.growth = self._growth(position)
+        level, fade = self._growth(position)
         if level is not None:
             real = F.avg_pool2d(real, 2 ** (self.last - level)) if level < self.last else real
         seen = self._augmentation(numbers.transpose(0, 1).flatten(0, 1), real.shape[-1])  # of the real ones, then of the others
@@ -188,7 +197,7 @@ class StyleTask(PictureTask):
 
     def make(self, latents: Tensor, labels: Tensor | None, grown: bool) -> Tensor:
         """Pictures [B, C, H, W] at the full resolution; while growing, and if ``grown``, smaller ones enlarged to it."""
-        made: Tensor = self.generator(latents, labels, *(self.growth if grown else (None, 1.0)))
+        made: Tensor = self.generator(latents, labels, *(self._growth(self.position) if grown else (None, 1.0)))
         return F.interpolate(made, size=self.network["resolution"], mode="nearest")
 
     def after(self, phase: str, numbers: dict[str, Tensor], position: Position, size: int) -> None:
@@ -199,6 +208,11 @@ class StyleTask(PictureTask):
     def half_life(self, position: Position) -> float:
         """A fiftieth of the plan, shorter at the beginning, so that the average does not remember the noise of the start."""
         return min(0.05 * position.seen, self.options.ema * position.total)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the last stage is in use."""
+        return self._growth(self.position)[0] in (None, self.last)
 
     def _growth(self, position: Position) -> tuple[int | None, float]:
         """The stage in use and how far it has faded in."""
@@ -235,13 +249,8 @@ def make_task(dataset: Dataset, options: Gan.Train) -> PictureTask:
 
     Raises:
         DatasetError: the pictures are not square, or not of a size the networks can be built for.
-        OptionError: an option that this architecture does not have.
     """
-    if options.architecture == "style":
-        return StyleTask(dataset, options)
-    if options.progressive:
-        raise OptionError("--progressive is an option of --architecture style, not of dcgan; leave one of them out")
-    return ClassicTask(dataset, options)
+    return StyleTask(dataset, options) if options.architecture == "style" else ClassicTask(dataset, options)
 
 
 def resolution_of(dataset: Dataset) -> int:

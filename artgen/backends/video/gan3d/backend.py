@@ -13,7 +13,7 @@ from artgen.backends.video.gan3d import evaluate as evaluation
 from artgen.backends.video.gan3d import modify as modification
 from artgen.errors import OptionError, UsageError
 from artgen.media import prepare_video
-from artgen.options import Meta, Options
+from artgen.options import Meta, Options, refuse
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,6 +73,11 @@ class Gan3d(Backend):
             int, Meta(ge=1, le=64, description="The gradient penalties are taken from every so many-th clip; 1 takes all.")
         ] = 4
         ema: Annotated[float, Meta(ge=0, le=1, description="Half-life of the averaged weights, as a share of the run.")] = 0.02
+
+        def __post_init__(self) -> None:
+            TrainOptions.__post_init__(self)
+            if self.architecture != "style":
+                refuse(self, ("progressive", "background", "augment", "gamma"), f"--architecture style, not of {self.architecture}")
 
     class Generate(Options):
         """Options of ``generate``."""

@@ -17,7 +17,7 @@ from artgen.backends.video.gan3d import motion as motions
 from artgen.backends.video.gan3d import presets
 from artgen.backends.video.gan3d.build import build
 from artgen.backends.video.gan3d.model import FIRST, Generator
-from artgen.errors import DatasetError, OptionError
+from artgen.errors import DatasetError
 from artgen.metrics.quick import Reference
 from artgen.nn.adversarial import cross_entropy, relativistic
 from artgen.nn.augment import CLIP_DRAWS, DRAWS, Augmentation, ClipAugmentation
@@ -67,6 +67,11 @@ class ClipTask(Task):
         """Making the measured clips and the preview takes a third of what learning from as many takes."""
         return MEASURED / size / 3
 
+    @property
+    def whole(self) -> bool:
+        """Whether the networks have grown to the full size."""
+        return True
+
     @torch.no_grad()
     def clips(self, count: int, seed: int, grown: bool = False) -> NDArray[np.uint8]:
         """``count`` clips uint8 [N, T, H, W, C] from fixed latents, with the weights that are in place.
@@ -92,8 +97,10 @@ class ClipTask(Task):
         """The metrics ``names`` of generated clips against as many real ones.
 
         ``fd_frame`` compares single frames, ``fd_change`` how much pixels change in four frames, both in the features of fixed
-        random networks; ``fd_clip`` is their mean.
+        random networks; ``fd_clip`` is their mean. Networks that are still growing are not measured: what is to come makes noise.
         """
+        if not self.whole:
+            return {}
         if self._references is None:
             chosen = np.random.default_rng(0).permutation(len(dataset))[: 4 * MEASURED]
             real = dataset.array("videos")[np.sort(chosen)]
@@ -158,7 +165,7 @@ class StyleTask(ClipTask):
         self.frames = frames
         assert isinstance(self.generator, Generator)
         self.last = self.generator.levels - 1
-        self.growth = (min(FIRST, self.last), 1.0) if options.progressive else (self.last, 1.0)
+        self.growth = self._grown(self.position)
         steps = self.generator.steps(frames)
         self.moments = tuple(float(step) for step in range(steps.start, steps.stop))
         self.noises = motions.Span.around(self.moments[0], self.moments[-1])
@@ -178,7 +185,7 @@ class StyleTask(ClipTask):
 
     def forward(self, phase: str, batch: Batch, position: Position) -> dict[str, Tensor]:
         """The relativistic losses of a phase; for the discriminators with the penalties on real and generated items."""
-        self.growth = growth(position.fraction, FIRST if self.options.progressive else self.last, self.last)
+        self.growth = self._grown(position)
         real, labels = self._as_grown(clip_signal(batch["clips"])), batch.get("labels")
         places = Places.of(batch, self.options.penalty_every)
         moment = batch.uniform()
@@ -204,6 +211,15 @@ class StyleTask(ClipTask):
             "ahead_pictures": ahead_pictures,
             "augment": self.strength.clone(),
         }
+
+    @property
+    def whole(self) -> bool:
+        """Whether the last stage is in use."""
+        return self._grown(self.position)[0] == self.last
+
+    def _grown(self, position: Position) -> tuple[int, float]:
+        """The stage in use and how far it has faded in."""
+        return growth(position.fraction, FIRST if self.options.progressive else self.last, self.last)
 
     def _as_grown(self, clips: Tensor) -> Tensor:
         """Clips [b, C, T, H, W] as small as the networks still are."""
@@ -242,7 +258,7 @@ class StyleTask(ClipTask):
         if counts := self.network["class_counts"]:
             weights = torch.tensor(counts, dtype=torch.float64)
             labels = torch.multinomial(weights, count, replacement=True, generator=draws).to(device)
-        clips: Tensor = self.generator(latents, motion, labels, self.frames, *(self.growth if grown else ()))
+        clips: Tensor = self.generator(latents, motion, labels, self.frames, *(self._grown(self.position) if grown else ()))
         size = self.network["resolution"]
         return F.interpolate(clips, (self.frames, size, size), mode="nearest")
 
@@ -331,12 +347,7 @@ def make_task(dataset: Dataset, options: Gan3d.Train) -> ClipTask:
 
     Raises:
         DatasetError: the clips are not of a shape that the networks can be built for.
-        OptionError: an option of the other architecture.
     """
-    if options.progressive and options.architecture != "style":
-        raise OptionError(
-            f"--progressive is an option of --architecture style, not of {options.architecture}; leave one of them out"
-        )
     return StyleTask(dataset, options) if options.architecture == "style" else ClassicTask(dataset, options)
 
 
