@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import tomllib
@@ -306,7 +305,9 @@ def _last_metrics(path: Path) -> dict[str, Any]:
 def _counted(path: Path) -> dict[str, int]:
     """The steps and items of a run, over all its stages: each counts from nothing, and a budget is of all of them."""
     ends: dict[str, str] = {}
-    with path.open(encoding="utf-8", errors="replace") if path.is_file() else contextlib.nullcontext([]) as lines:
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if line.rstrip().endswith("}"):
                 ends[line.partition(",")[0] if line.startswith('{"stage"') else ""] = line  # of the last stage no line names it
