@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artgen import discovery, quarantine
-from artgen.errors import ArtgenError, SourceError, UnusableBackendError, UsageError
-from artgen.files import free_name, similar, write_atomically
+from artgen.errors import ArtgenError, UnusableBackendError, UsageError
+from artgen.files import free_name, present, write_atomically
 from artgen.media import audio as audio_media
 from artgen.media import image as image_media
 from artgen.media import text as text_media
@@ -186,15 +186,10 @@ class Audio(Artwork):
     endings: ClassVar[tuple[str, ...]] = (".wav", ".flac", ".ogg")
 
     def __init__(
-        self,
-        samples: NDArray[np.float32],
-        rate: int,
-        *,
-        recipe: Recipe | None = None,
-        seeds: tuple[int, ...] = (),
-        name: str = "",
-    ) -> None:
-        super().__init__(recipe=recipe, seeds=seeds, name=name)
+        self, samples: NDArray[np.float32], rate: int, *, recipe: Recipe | None = None, seeds: tuple[int, ...] = (), name: str = "",
+        remarks: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        super().__init__(recipe=recipe, seeds=seeds, name=name, remarks=remarks)
         if samples.ndim != 2:
             raise UsageError(f"the samples of a sound are an array [samples, channels], not one of shape {list(samples.shape)}")
         self._samples: NDArray[np.float32] | None = samples
@@ -245,9 +240,8 @@ class Audio(Artwork):
     def decode(cls, path: Path) -> Self:
         """The sound of a file, or of a clip."""
         remarks: list[str] = []
-        work = cls(*audio_media.decode(path, remarks=remarks))
-        work.remarks = tuple(remarks)
-        return work
+        samples, rate = audio_media.decode(path, remarks=remarks)
+        return cls(samples, rate, remarks=tuple(remarks))
 
     @classmethod
     def read_text(cls, path: Path) -> str | None:
@@ -400,10 +394,7 @@ def open_artwork(path: str | os.PathLike[str], modality: str | None = None) -> A
         SourceError: there is no such file, or it is none of these.
     """
     path = Path(path)
-    if path.is_dir():
-        raise SourceError(f"{path}: a folder, not a work; give the files in it, for example {path / '*'}")
-    if not path.is_file():
-        raise SourceError(f"{path}: no such file{similar(path)}")
+    present(path)
     if (added := _added_kind(path, modality)) is not None:
         work, text = added.decode(path), added.read_text(path)
         work.recipe, work.name = read_json(text) if text else None, path.name
@@ -454,5 +445,4 @@ def _is_text(path: Path) -> bool:
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe | None:
     """The recipe that a file carries, or None when it carries none or only the mark."""
-    text = read_text(path)
-    return read_json(text) if text else None
+    return read_json(text) if (text := read_text(path)) else None

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from artgen.errors import FullDiskError, OutputError
+from artgen.errors import FullDiskError, OutputError, SourceError
 
 _MANY = 20_000
 """Names in a folder up to which a mistyped one is compared with all."""
@@ -96,6 +96,18 @@ def free_name(path: str | os.PathLike[str]) -> Path:
     while os.path.lexists(other := path.with_name(f"{path.stem}-{number}{path.suffix}")):
         number += 1
     return other
+
+
+def present(path: Path) -> None:
+    """Make sure that there is a file at ``path``.
+
+    Raises:
+        SourceError: there is none; the message names the one that is probably meant.
+    """
+    if path.is_dir():
+        raise SourceError(f"{path}: a folder, not a work; give the files in it, for example {path / '*'}")
+    if not path.is_file():
+        raise SourceError(f"{path}: no such file{similar(path)}")
 
 
 def similar(path: str | os.PathLike[str]) -> str:
