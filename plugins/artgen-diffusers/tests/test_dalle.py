@@ -283,14 +283,13 @@ def test_both_stages_learn_and_the_model_is_whole(model: Model, dataset: Dataset
 
 
 def test_a_word_gives_its_colour(model: Model) -> None:
+    """By chance ten of the forty pictures would have it; how many do hangs on the last bits of the training, so on the machine."""
     right = 0
     for colour, wanted in COLOURS.items():
-        (picture,) = api.generate("image", model=model, prompt=f"{colour} box", seed=1, candidates=2)
-        middle = picture.pixels[5:11, 5:11].reshape(-1, 3).mean(0)
-        nearest = min(COLOURS, key=lambda name: np.abs(np.array(COLOURS[name]) - middle).sum())
-        right += nearest == colour
-        assert wanted == COLOURS[colour]
-    assert right >= 3
+        for picture in api.generate("image", model=model, prompt=f"{colour} box", seed=1, n=10, candidates=2):
+            middle = picture.pixels[5:11, 5:11].reshape(-1, 3).mean(0)
+            right += min(COLOURS.values(), key=lambda known: np.abs(np.array(known) - middle).sum()) == wanted
+    assert right >= 17
 
 
 def test_the_same_seed_draws_the_same_picture_in_any_company(model: Model) -> None:
