@@ -154,8 +154,7 @@ class StyleTask(PictureTask):
         real, labels = batch["pictures"], batch.get("labels")
         numbers = batch.uniform(2, DRAWS)
         level, fade = self._growth(position)
-        if level is not None:
-            real = F.avg_pool2d(real, 2 ** (self.last - level)) if level < self.last else real
+        real = F.avg_pool2d(real, 2 ** (self.last - level)) if level < self.last else real
         seen = self._augmentation(numbers.transpose(0, 1).flatten(0, 1), real.shape[-1])  # of the real ones, then of the others
         if phase == "generator":
             fake = self.generator(batch.normal(self.network["latent"]), labels, level, fade)
@@ -197,7 +196,7 @@ class StyleTask(PictureTask):
 
     def make(self, latents: Tensor, labels: Tensor | None, grown: bool) -> Tensor:
         """Pictures [B, C, H, W] at the full resolution; while growing, and if ``grown``, smaller ones enlarged to it."""
-        made: Tensor = self.generator(latents, labels, *(self._growth(self.position) if grown else (None, 1.0)))
+        made: Tensor = self.generator(latents, labels, *(self._growth(self.position) if grown else ()))
         return F.interpolate(made, size=self.network["resolution"], mode="nearest")
 
     def after(self, phase: str, numbers: dict[str, Tensor], position: Position, size: int) -> None:
@@ -212,11 +211,11 @@ class StyleTask(PictureTask):
     @property
     def whole(self) -> bool:
         """Whether the last stage is in use."""
-        return self._growth(self.position)[0] in (None, self.last)
+        return self._growth(self.position)[0] == self.last
 
-    def _growth(self, position: Position) -> tuple[int | None, float]:
+    def _growth(self, position: Position) -> tuple[int, float]:
         """The stage in use and how far it has faded in."""
-        return growth(position.fraction, 1, self.last) if self.network["progressive"] else (None, 1.0)
+        return growth(position.fraction, 1 if self.network["progressive"] else self.last, self.last)
 
 
 class ClassicTask(PictureTask):

@@ -165,7 +165,6 @@ class StyleTask(ClipTask):
         self.frames = frames
         assert isinstance(self.generator, Generator)
         self.last = self.generator.levels - 1
-        self.growth = self._grown(self.position)
         steps = self.generator.steps(frames)
         self.moments = tuple(float(step) for step in range(steps.start, steps.stop))
         self.noises = motions.Span.around(self.moments[0], self.moments[-1])
@@ -185,19 +184,19 @@ class StyleTask(ClipTask):
 
     def forward(self, phase: str, batch: Batch, position: Position) -> dict[str, Tensor]:
         """The relativistic losses of a phase; for the discriminators with the penalties on real and generated items."""
-        self.growth = self._grown(position)
-        real, labels = self._as_grown(clip_signal(batch["clips"])), batch.get("labels")
+        grown = self._grown(position)
+        real, labels = self._pooled(clip_signal(batch["clips"]), grown[0]), batch.get("labels")
         places = Places.of(batch, self.options.penalty_every)
         moment = batch.uniform()
-        on_clips = self._side(batch.uniform(2, CLIP_DRAWS), self.clip_discriminator, labels, clips=True)
-        on_pictures = self._side(batch.uniform(2, DRAWS), self.picture_discriminator, labels, clips=False)
+        on_clips = self._side(batch.uniform(2, CLIP_DRAWS), self.clip_discriminator, labels, grown, clips=True)
+        on_pictures = self._side(batch.uniform(2, DRAWS), self.picture_discriminator, labels, grown, clips=False)
         if phase == "generator":
-            fake = self._generate(batch, labels)
+            fake = self._generate(batch, labels, grown)
             loss = on_clips.beaten(real, fake, places)
             pictures = on_pictures.beaten(frame(real, moment), frame(fake, moment), places)
             return {"loss": loss + PICTURES * pictures}
         with torch.no_grad():
-            fake = self._generate(batch, labels).to(real.dtype)
+            fake = self._generate(batch, labels, grown).to(real.dtype)
         loss, penalty, ahead = on_clips.apart(real, fake, places, batch)
         loss_pictures, penalty_pictures, ahead_pictures = on_pictures.apart(frame(real, moment), frame(fake, moment), places, batch)
         fading = cosine(position.fraction / 0.5, 1.0, 0.1) / 2
@@ -221,23 +220,23 @@ class StyleTask(ClipTask):
         """The stage in use and how far it has faded in."""
         return growth(position.fraction, FIRST if self.options.progressive else self.last, self.last)
 
-    def _as_grown(self, clips: Tensor) -> Tensor:
-        """Clips [b, C, T, H, W] as small as the networks still are."""
-        times = 2 ** (self.last - self.growth[0])
+    def _pooled(self, clips: Tensor, level: int) -> Tensor:
+        """Clips [b, C, T, H, W] as small as those of stage ``level``."""
+        times = 2 ** (self.last - level)
         return F.avg_pool3d(clips, (1, times, times)) if times > 1 else clips
 
-    def _generate(self, batch: Batch, labels: Tensor | None) -> Tensor:
+    def _generate(self, batch: Batch, labels: Tensor | None, grown: tuple[int, float]) -> Tensor:
         """Clips [b, C, T, H, W] from random latents, as large as the networks are grown."""
         latents = batch.normal(self.network["latent"])
         noise = batch.normal(len(self.noises), motions.NOISES)
         motion = motions.motion(noise, batch.uniform(motions.OSCILLATORS, 2), self.moments, self.noises.start)
-        clips: Tensor = self.generator(latents, motion, labels, self.frames, *self.growth)
+        clips: Tensor = self.generator(latents, motion, labels, self.frames, *grown)
         return clips
 
-    def _side(self, numbers: Tensor, judge: nn.Module, labels: Tensor | None, *, clips: bool) -> Side:
+    def _side(self, numbers: Tensor, judge: nn.Module, labels: Tensor | None, grown: tuple[int, float], *, clips: bool) -> Side:
         """What ``judge`` sees of both kinds through the augmentations that ``numbers`` [b, 2, …] draw."""
         both = numbers.transpose(0, 1).flatten(0, 1)  # of the real ones, then of the others
-        level, fade = self.growth
+        level, fade = grown
         size, mirror = 4 * 2**level, self.options.mirror
         if clips:
             seen: Augmentation = ClipAugmentation(
