@@ -42,7 +42,8 @@ class Lines:
         piece.advance(amount, note, now)
         if now - piece.printed >= _SECONDS_BETWEEN_LINES:
             piece.printed = now
-            self.say(piece.line(now))
+            if not piece.complete:  # the last line is said once, by finish
+                self.say(piece.line(now))
 
     def partial(self, artwork: Artwork) -> None:
         """Nothing: a stream of lines has no place for half-made works."""
@@ -119,6 +120,11 @@ class _Piece:
         self.done += amount
         self.note = note or self.note
         self.pace.add(now, self.done - self.before)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all is done, but for what rounding leaves."""
+        return self.total is not None and self.done >= self.total * (1 - 1e-9)
 
     def times(self, now: float) -> list[str]:
         """What gets done in a second and how long the rest will take, as far as they are known.

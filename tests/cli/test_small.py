@@ -175,6 +175,21 @@ def test_what_was_done_before_counts_for_no_rate() -> None:
     ]
 
 
+def test_the_end_is_told_once() -> None:
+    stream, clock = io.StringIO(), Clock()
+    lines = Lines(stream, clock)
+    lines.start("composing", 0.3, "seconds")
+    for _ in range(3):
+        clock.now += 6
+        lines.advance(0.1)  # three of these are a little more or less than 0.3
+    lines.finish()
+    assert [line.split(" seconds")[0] for line in stream.getvalue().splitlines()] == [
+        "composing: 0.1 of 0.3",
+        "composing: 0.2 of 0.3",
+        "composing: 0.3 of 0.3",
+    ]
+
+
 def test_a_rate_is_of_the_last_minute() -> None:
     stream, clock = io.StringIO(), Clock()
     lines = Lines(stream, clock)
