@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,24 @@ def test_every_example_is_tested_and_documented_in_itself() -> None:
     tests = Path(__file__).read_text(encoding="utf-8")
     assert [path.name for path in files if f'"{path.name}"' not in tests] == []
     assert [path.name for path in files if path.suffix == ".sh" and not os.access(path, os.X_OK)] == []
+
+
+def test_emoji_are_sorted_into_folders_with_every_colour_of_skin_alike(tmp_path: Path) -> None:
+    names = ["001_smile", "131_monkey", "142_red-heart", "516_cow", "690_exclamation", "139_100"]
+    for first, gesture in ((194, "foot"), (214, "clap"), (220, "thumbs-up"), (226, "thumbs-down")):
+        names += [f"{first + tone}_{gesture}" for tone in range(6)]
+    with zipfile.ZipFile(tmp_path / "emoji.zip", "w") as archive:
+        archive.writestr("emoji/metadata.jsonl", "{}")
+        for name in names:
+            archive.writestr(f"emoji/{name}.mp4", name)
+    load(EXAMPLES / "starters" / "emoji_folders.py").main(str(tmp_path / "emoji.zip"), str(tmp_path / "out"))
+    found = {str(path.relative_to(tmp_path / "out")): path.read_text() for path in (tmp_path / "out").rglob("*.mp4")}
+    hands = [(194, 197), (215, 218), (222, 225), (226, 229)]  # the first and fourth, the second and fifth, …
+    gestures = ["foot", "clap", "thumbs-up", "thumbs-down"]
+    wanted = ["faces/001_smile", "faces/131_monkey", "hearts/142_red-heart", "animals/516_cow", "things/690_exclamation"]
+    wanted += ["things/139_100"]
+    wanted += [f"hands/{number}_{name}" for pair, name in zip(hands, gestures, strict=True) for number in pair]
+    assert found == {f"{name}.mp4": name.split("/")[1] for name in wanted}
 
 
 @pytest.mark.slow

@@ -24,6 +24,15 @@ def growth(fraction: float, first: int, last: int) -> tuple[int, float]:
     return level, 1.0 if level == first else min(1.0, max(0.05, inside * 2))
 
 
+def penalty_of(side: int, reference: int) -> float:
+    """How much heavier the gradient penalty on items of ``side`` pixels is than on those of ``reference``.
+
+    Of a judge that sees as well at every size, the squared gradient falls with the number of pixels: the weight grows with it.
+    Source: Karras et al. 2020, "Training generative adversarial networks with limited data", appendix C; the power is ours.
+    """
+    return float((side / reference) ** 1.5)
+
+
 def warm_up(seen: int, items: int) -> float:
     """A factor that rises in a straight line to 1 over the first ``items``."""
     return min(1.0, (seen + 1) / max(1, items))

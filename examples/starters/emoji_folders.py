@@ -24,10 +24,11 @@ def chosen(names: list[str]) -> list[str]:
         tones[PurePosixPath(name).stem.split("_", 1)[1]].append(name)
     found, turn = [], 0
     for group in tones.values():
-        if len(group) == 6:
-            group = [group[turn % 3], group[turn % 3 + 3]]
-            turn += 1
-        found += group
+        if len(group) != 6:
+            found += group
+            continue
+        found += [group[turn % 3], group[turn % 3 + 3]]
+        turn += 1
     return sorted(found)
 
 

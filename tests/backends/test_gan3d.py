@@ -262,5 +262,6 @@ def test_what_is_settled_is_what_is_trained(tmp_path: Path, monkeypatch: pytest.
     task, run = fitted[0]
     told = backend.settled(options, data)
     assert run.options.batch_size == told["batch_size"] == given.get("batch_size", told["batch_size"])
-    rates = [phase.learning_rate(Position(10**4, 10**12)) for phase in task.phases]
-    assert rates == [pytest.approx(told["learning_rate"])] * len(task.phases)
+    rates = {phase.name: phase.learning_rate(Position(10**4, 10**12)) for phase in task.phases}
+    judges = 1.0 if given.get("architecture") == "vgan" else presets.JUDGES
+    assert rates == {"generator": pytest.approx(told["learning_rate"]), "discriminator": pytest.approx(judges * rates["generator"])}

@@ -116,6 +116,20 @@ def test_a_training_begins_small_and_ends_large(data: Dataset) -> None:
     assert all(grads[name] is not None and grads[name].abs().sum() > 0 for name in small)
 
 
+def test_small_clips_get_a_lighter_penalty(data: Dataset) -> None:
+    """At 16 of 32 pixels it weighs as much as in a training of 16 pixels."""
+    with seeded(0):
+        task: Any = Gan3d().task(data, Gan3d.Train(progressive=True, penalty_every=1, **TINY))
+    task.gammas = (1.0, 0.0)
+    batch = Batch(task.load(data, [0, 3, 5, 8]), 4, 0, 4, 0, torch.device("cpu"))
+    weights = {}
+    for place, fade in ((0, 1.0), (100, 0.1)):
+        found = {name: float(number.detach()) for name, number in task("discriminator", batch, Position(place, 100)).items()}
+        adversarial = found["adversarial"] + 0.5 * found["adversarial_pictures"]
+        weights[place] = (found["loss"] - adversarial) / found["penalty"] / fade
+    assert weights == {0: pytest.approx(0.5**1.5, rel=1e-3), 100: pytest.approx(1.0, rel=1e-3)}
+
+
 def test_previews_show_the_size_that_is_reached_and_measures_the_whole(data: Dataset) -> None:
     with seeded(0):
         task: Any = Gan3d().task(data, Gan3d.Train(progressive=True, **TINY))

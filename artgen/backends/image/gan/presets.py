@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from artgen.training.schedule import penalty_of
+
 # Channels of the stages that work at 4, 8, 16 … pixels: (generator, discriminator).
 WIDTHS = {
     "brief": ((128, 96, 48, 32, 24, 16, 12), (128, 80, 48, 32, 24, 16, 12)),
@@ -57,11 +59,11 @@ def batch(architecture: str, preset: str) -> int:
 def recipe(preset: str, resolution: int, count: int) -> Recipe:
     """Learning rate, penalty and first augmentation strength for pictures of ``resolution`` and ``count`` of them.
 
-    The penalty grows with the number of pixels (Karras et al. 2020, "Training generative adversarial networks with
-    limited data", appendix C), the augmentation as data gets scarce: 0.5 for 500 pictures and fewer, 0.1 for 12,500.
+    The penalty grows with the number of pixels, the augmentation as data gets scarce: 0.5 for 500 pictures and fewer, 0.1 for
+    12,500.
     """
     return Recipe(
         learning_rate={"brief": 1e-3, "sketch": 1e-3, "standard": 1e-3, "compact": 1e-3, "large": 5e-4}[preset],
-        gamma=GAMMA[preset] * (resolution / 32) ** 1.5,
+        gamma=GAMMA[preset] * penalty_of(resolution, 32),
         strength=min(0.5, max(0.05, math.sqrt(125 / max(1, count)))),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from artgen.backends.video.gan3d import motion
+from artgen.training.schedule import penalty_of
 
 # Channels of the stages that work at 4, 8, 16 … pixels: (generator, discriminator of clips, discriminator of pictures).
 WIDTHS = {
@@ -24,6 +25,8 @@ CLASSIC = 64
 """Channels of the classic networks at their largest pictures."""
 
 RATES = {"sketch": 1e-3, "standard": 1e-3, "large": 5e-4}
+JUDGES = 0.3
+"""Of the generator's learning rate: the discriminators have no norms, and at the full one they burst (docs/log.md)."""
 CLASSIC_RATE = 2e-4
 RESOLUTIONS = (32, 64, 128)
 FRAMES = (8, 64)
@@ -79,10 +82,9 @@ def batch(architecture: str, preset: str) -> int:
 def recipe(preset: str, resolution: int, frames: int, count: int) -> Recipe:
     """Learning rate, penalties and first augmentation strength for clips of ``resolution``, ``frames``, and ``count`` of them.
 
-    The penalty grows with the number of pixels (Karras et al. 2020, "Training generative adversarial networks with
-    limited data", appendix C), the augmentation as data gets scarce.
+    The penalty grows with the number of pixels, the augmentation as data gets scarce.
     """
-    picture = 0.5 * (resolution / 32) ** 1.5
+    picture = 0.5 * penalty_of(resolution, 32)
     return Recipe(
         learning_rate=RATES[preset],
         gammas=(picture * math.sqrt(frames) / 2, picture),

@@ -23,7 +23,7 @@ from artgen.nn.adversarial import cross_entropy, relativistic
 from artgen.nn.augment import CLIP_DRAWS, DRAWS, Augmentation, ClipAugmentation
 from artgen.nn.pixels import clip_pixels, clip_signal
 from artgen.training.adversarial import Places, adam, adapt, classic_adam, penalised, schedule
-from artgen.training.schedule import cosine, growth
+from artgen.training.schedule import cosine, growth, penalty_of
 from artgen.training.task import Batch, Phase, Position, Task
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class StyleTask(ClipTask):
         both = [*self.clip_discriminator.parameters(), *self.picture_discriminator.parameters()]
         # In turn, each against the other as it is now: updates at once made the picture GAN collapse (docs/log.md).
         self.phases = (
-            Phase("discriminator", both, adam, lambda at: schedule(at, rate)),
+            Phase("discriminator", both, adam, lambda at: schedule(at, presets.JUDGES * rate)),
             Phase("generator", list(self.generator.parameters()), adam, lambda at: schedule(at, rate)),
         )
 
@@ -199,7 +199,8 @@ class StyleTask(ClipTask):
             fake = self._generate(batch, labels, grown).to(real.dtype)
         loss, penalty, ahead = on_clips.apart(real, fake, places, batch)
         loss_pictures, penalty_pictures, ahead_pictures = on_pictures.apart(frame(real, moment), frame(fake, moment), places, batch)
-        fading = cosine(position.fraction / 0.5, 1.0, 0.1) / 2
+        # A growing judge of small clips would be flattened by the penalty of large ones: it told nothing apart (docs/log.md).
+        fading = cosine(position.fraction / 0.5, 1.0, 0.1) / 2 * penalty_of(real.shape[-1], self.network["resolution"])
         weighed = self.gammas[0] * penalty + PICTURES * self.gammas[1] * penalty_pictures
         return {
             "loss": loss + PICTURES * loss_pictures + fading * weighed,
