@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from audio_models import prepared, shrink, trained
+from audio_models import prepared, trained
 from listening import Listen
 from numpy.typing import NDArray
 from sample_sounds import RATE, noise, notes, sine, write
@@ -20,13 +20,6 @@ from artgen.backends.audio.rnn.modify import Modify, span_of
 from artgen.errors import OptionError, SourceError, UsageError
 from artgen.media import loudness
 from artgen.model import Model
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        shrink(patch)
-        yield
 
 
 @pytest.fixture(scope="module")

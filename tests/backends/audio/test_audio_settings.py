@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from audio_models import options, prepared, shrink, tasks, trained
+from audio_models import options, tasks, trained
 from sample_sounds import RATE, sine, write
 
 from artgen import api
@@ -22,19 +22,6 @@ from artgen.errors import DatasetError, OptionError
 from artgen.media.audio import from_pcm
 from artgen.media.prepare_audio import Prepare, prepare
 from artgen.training.task import Batch, Position
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        shrink(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return prepared(tmp_path_factory.mktemp("notes"))
-
 
 # --- the tape
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from audio_models import prepared, shrink, trained
+from audio_models import prepared, trained
 from listening import Listen
 from numpy.typing import NDArray
 from sample_sounds import RATE, noise, notes, sine, write
@@ -26,13 +26,6 @@ from artgen.backends.audio.rnn.sampler import Listener
 from artgen.errors import ModelError, OptionError, SourceError
 from artgen.media import loudness
 from artgen.model import Model
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        shrink(patch)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from audio_models import TRAIN, prepared, shrink, tasks, trained
+from audio_models import TRAIN, prepared, tasks, trained
 from sample_sounds import RATE
 
 from artgen import api
@@ -27,18 +27,6 @@ from artgen.backends.audio.rnn.tape import Tape
 from artgen.dataset import Dataset
 from artgen.errors import DatasetError, ModelError, OptionError, TrainingError
 from artgen.model import WEIGHTS, Model
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        shrink(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return prepared(tmp_path_factory.mktemp("notes"))
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +135,7 @@ with pytest.MonkeyPatch.context() as patch:
 @pytest.mark.slow
 def test_two_processes_train_like_one_in_both_stages(dataset: Dataset, tmp_path: Path) -> None:
     program = tmp_path / "learn.py"
-    told = {"tests": str(Path(__file__).parents[1]), "dataset": str(dataset.folder), "output": str(tmp_path / "two")}
+    told = {"tests": str(Path(__file__).parents[2]), "dataset": str(dataset.folder), "output": str(tmp_path / "two")}
     program.write_text(LEARNERS.format(**told))
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29641"]
     run = subprocess.run(

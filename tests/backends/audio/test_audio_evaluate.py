@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from audio_models import prepared, shrink, trained
+from audio_models import prepared, trained
 
 from artgen import api
 from artgen.artwork import Audio, Image
@@ -21,18 +21,6 @@ from artgen.dataset import Dataset
 from artgen.errors import OptionError, UsageError
 from artgen.media.prepare_audio import Prepare, prepare
 from artgen.model import Model
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        shrink(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return prepared(tmp_path_factory.mktemp("notes"))
 
 
 @pytest.fixture(scope="module")
