@@ -192,7 +192,11 @@ def parse_text(option: Option, text: str | list[str]) -> Any:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``; did you mean X?`` for the known name closest to ``name``, or that alone begins with it, or nothing when none is close."""
-    names = {each.lower(): each for each in known}
+    names: dict[str, str] = {}
+    for each in sorted(known):
+        # Of two that differ in case alone, such as Generate and generate, the one that begins as ``name`` does.
+        if each.lower() not in names or each[:1].islower() == name[:1].islower():
+            names[each.lower()] = each
     close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
     if not close and name.strip("-"):
         begun = [each for each in names if each.startswith(name.lower())]

@@ -189,6 +189,10 @@ def test_nearest() -> None:
     assert nearest("imag", ["image", "audio"]) == "; did you mean image?"
     assert nearest("zebra", ["image", "audio"]) == ""
     assert nearest("gen", ["generate", "train"]) == "; did you mean generate?"
+    for known in (["Generate", "generate"], ["generate", "Generate"]):
+        assert nearest("generat", known) == "; did you mean generate?"
+        assert nearest("Generat", known) == "; did you mean Generate?"
+    assert nearest("SKETCH", ["sketch"]) == "; did you mean sketch?"
     assert nearest("re", ["reconstruct", "resynthesise"]) == ""  # two begin so
     assert nearest("Image", ["image"]) == "; did you mean image?"
     assert nearest("--", ["--seed"]) == ""

@@ -265,3 +265,4 @@ def test_what_is_settled_is_what_is_trained(tmp_path: Path, monkeypatch: pytest.
     rates = {phase.name: phase.learning_rate(Position(10**4, 10**12)) for phase in task.phases}
     judges = 1.0 if given.get("architecture") == "vgan" else presets.JUDGES
     assert rates == {"generator": pytest.approx(told["learning_rate"]), "discriminator": pytest.approx(judges * rates["generator"])}
+    assert len({phase.learning_rate(Position(10**6, 10**6)) for phase in task.phases}) == 1  # they are alike again at the end

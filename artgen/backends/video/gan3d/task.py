@@ -178,7 +178,7 @@ class StyleTask(ClipTask):
         both = [*self.clip_discriminator.parameters(), *self.picture_discriminator.parameters()]
         # In turn, each against the other as it is now: updates at once made the picture GAN collapse (docs/log.md).
         self.phases = (
-            Phase("discriminator", both, adam, lambda at: schedule(at, presets.JUDGES * rate)),
+            Phase("discriminator", both, adam, lambda at: min(schedule(at, rate), presets.JUDGES * rate)),
             Phase("generator", list(self.generator.parameters()), adam, lambda at: schedule(at, rate)),
         )
 
