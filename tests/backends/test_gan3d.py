@@ -253,7 +253,9 @@ def test_clips_of_another_shape_are_refused(tmp_path: Path, frames: int, size: i
         Gan3d().task(odd, options())
 
 
-@pytest.mark.parametrize("given", [{}, {"preset": "large"}, {"architecture": "vgan"}, {"batch_size": 6, "learning_rate": 0.01}])
+@pytest.mark.parametrize(
+    "given", [{}, {"preset": "large"}, {"architecture": "vgan"}, {"batch_size": 6, "learning_rate": 0.01}, {"progressive": True}]
+)
 def test_what_is_settled_is_what_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]) -> None:
     fitted: list[Any] = []
     monkeypatch.setattr("artgen.training.fit", lambda task, data, run, progress: fitted.append((task, run)))
@@ -263,6 +265,6 @@ def test_what_is_settled_is_what_is_trained(tmp_path: Path, monkeypatch: pytest.
     told = backend.settled(options, data)
     assert run.options.batch_size == told["batch_size"] == given.get("batch_size", told["batch_size"])
     rates = {phase.name: phase.learning_rate(Position(10**4, 10**12)) for phase in task.phases}
-    judges = 1.0 if given.get("architecture") == "vgan" else presets.JUDGES
+    judges = presets.JUDGES if given.get("progressive") else 1.0
     assert rates == {"generator": pytest.approx(told["learning_rate"]), "discriminator": pytest.approx(judges * rates["generator"])}
     assert len({phase.learning_rate(Position(10**6, 10**6)) for phase in task.phases}) == 1  # they are alike again at the end

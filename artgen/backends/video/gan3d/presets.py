@@ -26,7 +26,7 @@ CLASSIC = 64
 
 RATES = {"sketch": 1e-3, "standard": 1e-3, "large": 5e-4}
 JUDGES = 0.3
-"""The discriminators' highest learning rate, of the generator's: they have no norms, and burst at the full one (docs/log.md)."""
+"""The highest rate of growing discriminators, of the generator's: without norms, they burst at the full one (docs/log.md)."""
 CLASSIC_RATE = 2e-4
 RESOLUTIONS = (32, 64, 128)
 FRAMES = (8, 64)

@@ -176,9 +176,10 @@ class StyleTask(ClipTask):
         rate = numbers.learning_rate if options.learning_rate is None else options.learning_rate
         self.generate_defaults = {"truncation": 0.8, "fps": self.fps}  # type: ignore[misc]
         both = [*self.clip_discriminator.parameters(), *self.picture_discriminator.parameters()]
+        most = presets.JUDGES * rate if options.progressive else rate
         # In turn, each against the other as it is now: updates at once made the picture GAN collapse (docs/log.md).
         self.phases = (
-            Phase("discriminator", both, adam, lambda at: min(schedule(at, rate), presets.JUDGES * rate)),
+            Phase("discriminator", both, adam, lambda at: min(schedule(at, rate), most)),
             Phase("generator", list(self.generator.parameters()), adam, lambda at: schedule(at, rate)),
         )
 
