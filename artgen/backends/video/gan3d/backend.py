@@ -64,8 +64,10 @@ class Gan3d(Backend):
             float, Meta(ge=0.5, le=1, description="Share of pairs told apart above which adaptive augmentation grows.")
         ] = 0.75
         learning_rate: Annotated[
-            float | None, Meta(gt=0, le=1, description="Learning rate of the generator at the start; by preset when not given.")
-        ] = None
+            float | None,
+            Meta(gt=0, le=1, description="Learning rate at the start, of growing discriminators at most 0.3 of it; by preset when "
+                 "not given."),
+        ] = None  # fmt: skip
         gamma: Annotated[
             float | None, Meta(ge=0, description="Weight of the gradient penalties at the start; by size when not given.")
         ] = None
