@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections import Counter, deque
 from pathlib import Path
@@ -23,6 +24,7 @@ from artgen.options import nearest
 from artgen.plan import RUN_CONFIG, RUN_FACTS
 
 _METRICS = "metrics.jsonl"
+_MOMENT = re.compile(r"(?:.+-)?\d{10,}(?=[-.])")  # of a preview's name: the stage, and the items seen by then
 _COUNTED = 120.0  # seconds of a film whose frames are counted one by one
 _TOLD = (
     "fps",
@@ -246,7 +248,7 @@ def summary(run: str | os.PathLike[str]) -> dict[str, Any]:
     scores = _best_scores(place)
     names = list(scores) or [name for name in facts["metrics"] if "loss" in name][:3]
     improved = [each for name in names if (each := _improved(name, scores.get(name), records)) is not None]
-    pictures = sorted((place / "previews").glob("[0-9]*"))
+    moments = {found[0] for path in (place / "previews").glob("*") if (found := _MOMENT.match(path.name))}
     modality = facts["backend"].partition(".")[0]
     steps = facts["next"]
     if facts["dataset"] and _measures(facts["backend"]):
@@ -254,7 +256,7 @@ def summary(run: str | os.PathLike[str]) -> dict[str, Any]:
     lapse = place / "timelapse.gif"
     return {
         "improved": improved, "steps": facts["steps"], "items": facts["items"], "seconds": facts["seconds"],
-        "previews": str(place / "previews") if pictures else "", "count": len(pictures),
+        "previews": str(place / "previews") if moments else "", "count": len(moments),
         "timelapse": str(lapse) if lapse.is_file() else "", "next": steps,
     }  # fmt: skip
 

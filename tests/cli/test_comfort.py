@@ -375,7 +375,8 @@ def test_the_summary_tells_what_improved_and_the_best_step(tmp_path: Path) -> No
     run = tmp_path / "run"
     noise_plugin.save_noise(run / "model", [1, 2, 3], 30.0, 8)
     (run / "previews").mkdir()
-    (run / "previews" / "0000000000.png").touch()
+    for name in ("0000000000.png", "0000000000-2.ogg", "codec-0000000000.png", "codec-0000000000-2.ogg", "notes.txt"):
+        (run / "previews" / name).touch()  # a picture and a sound are one look
     (run / "timelapse.gif").touch()
     (run / "config.toml").write_text('backend = "image.noise"\ndataset = "/data"\n')
     fds = {2: 90.5, 4: 40.25, 6: 55.0}
@@ -388,11 +389,11 @@ def test_the_summary_tells_what_improved_and_the_best_step(tmp_path: Path) -> No
     config.write_text(json.dumps(json.loads(config.read_text()) | {"scores": {"fd": 40.25}}))
     found = summary(run)
     assert found["improved"] == [{"name": "fd", "first": 90.5, "first_step": 2, "last": 55.0, "best": 40.25, "best_step": 4}]
-    assert (found["steps"], found["items"], found["count"], found["timelapse"]) == (6, 48, 1, str(run / "timelapse.gif"))
+    assert (found["steps"], found["items"], found["count"], found["timelapse"]) == (6, 48, 2, str(run / "timelapse.gif"))
     assert verbs._summary_lines(found) == [
         "fd: 90.5 at step 2, 55 at the end, the best 40.25 at step 4",
         "seen: 48 items in 6 steps, 6 s",
-        f"previews: {run}/previews (1), {run}/timelapse.gif",
+        f"previews: {run}/previews (2), {run}/timelapse.gif",
         f"next: artgen image generate --model {run}",
         f"next: artgen image evaluate {run} /data",
         f"next: artgen image train --resume --output {run}",

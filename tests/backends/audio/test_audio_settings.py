@@ -14,7 +14,7 @@ from sample_sounds import RATE, sine, write
 from artgen import api
 from artgen.backends.audio.rnn import presets
 from artgen.backends.audio.rnn.codec_task import CodecTask
-from artgen.backends.audio.rnn.composer_task import ComposerTask
+from artgen.backends.audio.rnn.composer_task import ComposerTask, copies_of
 from artgen.backends.audio.rnn.settle import settled
 from artgen.backends.audio.rnn.tape import STEP, Moments
 from artgen.dataset import Dataset
@@ -145,6 +145,23 @@ def test_the_composer_learns_from_changed_copies(dataset: Dataset, given: dict[s
         assert any(not np.array_equal(second.tapes[0][:, :40], tape[:, :40]) for tape in second.tapes[1:])
     last = second.load(dataset, [len(Moments(dataset)) - 1])["codes"]
     assert last.shape == (1, 3, 12)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "budget", "copies"), [(60, None, 4), (60, 600, 4), (1300, None, 2), (1300, 120, 0), (1300, 300, 2), (5000, 9e9, 0)]
+)
+def test_copies_are_fewer_where_the_tape_is_long_or_the_time_short(seconds: float, budget: float | None, copies: int) -> None:
+    assert copies_of(seconds, budget) == copies
+
+
+def test_a_short_time_is_not_spent_on_copies(dataset: Dataset) -> None:
+    seconds = Moments(dataset).tape.length / RATE
+    # Half of the time is the composer's, and a second of it allows ten of sound.
+    first, second = tasks(dataset, steps=None, minutes=2.5 * seconds / 10 / 60 * 2)
+    first.begin(dataset, [])
+    second.begin(dataset, [first])
+    assert isinstance(second, ComposerTask)
+    assert len(second.tapes) == 1 + 2
 
 
 def test_too_little_sound_is_said(tmp_path: Path) -> None:

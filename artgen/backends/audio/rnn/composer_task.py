@@ -20,6 +20,7 @@ from artgen.backends.audio.rnn.tape import Moments, Tape
 from artgen.errors import DatasetError
 from artgen.media import spectrogram
 from artgen.training.adam import Adam
+from artgen.training.budget import minutes_allowed
 from artgen.training.schedule import cosine, warm_up
 from artgen.training.task import Batch, Phase, Position, Task
 
@@ -33,6 +34,9 @@ VERSIONS = 4
 
 MOST_SECONDS = 3600.0
 """Sound that is encoded at most for changed copies."""
+
+ENCODED = 10.0
+"""Seconds of sound encoded for changed copies a second of the stage's time, at most: a core encodes about forty a second."""
 
 PIECE_SECONDS = 20.0
 PREVIEW_SECONDS = 4.0
@@ -80,7 +84,8 @@ class ComposerTask(Task):
         codec.to(self.device).eval()
         random = np.random.default_rng(self.options.seed)
         seconds = self.moments.tape.length / self.moments.tape.rate
-        copies = min(VERSIONS, int(MOST_SECONDS / seconds)) if self.options.pitch or self.options.stretch else 0
+        changed = self.options.pitch or self.options.stretch
+        copies = copies_of(seconds, self._budget) if changed else 0
         progress = self._progress()
         progress.start("encoding", (1 + copies) * seconds, "seconds")
         self.tapes = [self._encoded(codec, self.moments.tape, 0.0, 1.0)]
@@ -149,6 +154,12 @@ class ComposerTask(Task):
         yield Image(spectrogram.picture(made, codec.rate, width=640, height=192))
         yield Audio(made, codec.rate)
 
+    @property
+    def _budget(self) -> float | None:
+        """The seconds that the budget gives this stage, the only one where a codec is brought; None where it is not of time."""
+        minutes = minutes_allowed(self.options)
+        return None if minutes is None else 60 * minutes * (1.0 if self.kept else self.share)
+
     def _encoded(self, codec: Codec, tape: Tape, semitones: float, factor: float) -> NDArray[np.int16]:
         """The codes int16 [K, T] of a tape, moved by ``semitones`` and made ``factor`` times as long."""
         from artgen.backends.audio.rnn.streams import encoded
@@ -166,6 +177,15 @@ class ComposerTask(Task):
                 yield block
 
         return encoded(codec, blocks())
+
+
+def copies_of(seconds: float, budget: float | None) -> int:
+    """How many changed copies of a tape of ``seconds`` are learned from in ``budget`` seconds (None: a budget that is not time).
+
+    Getting ready counts as time, so a short training of long sounds learns from the sounds as they are.
+    """
+    most = MOST_SECONDS if budget is None else min(MOST_SECONDS, ENCODED * budget)
+    return min(VERSIONS, int(most / seconds))
 
 
 class dropped:  # noqa: N801 - used as a function
