@@ -64,6 +64,11 @@ def test_emoji_are_sorted_into_folders_with_every_colour_of_skin_alike(tmp_path:
     wanted += ["things/139_100"]
     wanted += [f"hands/{number}_{name}" for pair, name in zip(hands, gestures, strict=True) for number in pair]
     assert found == {f"{name}.mp4": name.split("/")[1] for name in wanted}
+    load(EXAMPLES / "starters" / "emoji_folders.py").main(str(tmp_path / "emoji.zip"), str(tmp_path / "two"), "faces", "hearts")
+    some = {str(path.relative_to(tmp_path / "two")) for path in (tmp_path / "two").rglob("*.mp4")}
+    assert some == {"faces/001_smile.mp4", "faces/131_monkey.mp4", "hearts/142_red-heart.mp4"}
+    with pytest.raises(SystemExit, match="kinds are faces, hearts, hands, animals, things, not cats"):
+        load(EXAMPLES / "starters" / "emoji_folders.py").main(str(tmp_path / "emoji.zip"), str(tmp_path / "no"), "cats")
 
 
 @pytest.mark.slow

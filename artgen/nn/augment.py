@@ -41,12 +41,14 @@ def augment_clips(clips: Tensor, numbers: Tensor, strength: Tensor, *, mirror: b
 class Augmentation:
     """What :func:`augment` does to each of B pictures of one size, worked out once for all that look through it.
 
-    It changes all frames of a clip [b, C, T, H, W] alike.
+    It changes all frames of a clip [b, C, T, H, W] alike. ``recolour`` is the part of ``strength`` that colours get.
     """
 
-    def __init__(self, numbers: Tensor, strength: Tensor, height: int, width: int, *, mirror: bool = True) -> None:
+    def __init__(
+        self, numbers: Tensor, strength: Tensor, height: int, width: int, *, mirror: bool = True, recolour: float = 1.0
+    ) -> None:
         self.rows, self.columns = _geometry(numbers[:, :7], strength, height, width, mirror)
-        self.colours = _colours(numbers[:, 7:11], strength)
+        self.colours = _colours(numbers[:, 7:11], recolour * strength)
         self.holes = _holes(numbers[:, 11:14], strength, height, width)
 
     def __call__(self, images: Tensor, places: Tensor | None = None) -> Tensor:
@@ -65,9 +67,10 @@ class ClipAugmentation(Augmentation):
     """What :func:`augment_clips` does to each of B clips of one size."""
 
     def __init__(
-        self, numbers: Tensor, strength: Tensor, frames: int, height: int, width: int, *, mirror: bool = True, reverse: bool = True
-    ) -> None:
-        super().__init__(numbers[:, :DRAWS], strength, height, width, mirror=mirror)
+        self, numbers: Tensor, strength: Tensor, frames: int, height: int, width: int, *, mirror: bool = True, reverse: bool = True,
+        recolour: float = 1.0,
+    ) -> None:  # fmt: skip
+        super().__init__(numbers[:, :DRAWS], strength, height, width, mirror=mirror, recolour=recolour)
         self.times = _times(frames, numbers[:, DRAWS:], strength, reverse)
 
     def __call__(self, images: Tensor, places: Tensor | None = None) -> Tensor:

@@ -1,7 +1,9 @@
 """Sort the animated Noto emoji into folders of one kind each, which `artgen video prepare` takes as classes.
 
     python examples/starters/emoji_folders.py noto_animated_emoji_128.zip emoji_folders
+    python examples/starters/emoji_folders.py noto_animated_emoji_128.zip emoji_folders faces hearts animals
 
+Kinds are faces, hearts, hands, animals and things; all of them where none is named.
 The files are numbered in Unicode's order, so that a kind is a range of numbers. A gesture comes in six colours of skin; two of
 them are taken, other two of the next gesture, so that all colours are as frequent and hands are not half of everything.
 """
@@ -38,16 +40,20 @@ def kind(name: str) -> str:
     return next((kind for kind, numbers in KINDS.items() if number in numbers), OTHERS)
 
 
-def main(archive: str, folder: str) -> None:
-    """Write the chosen files of ``archive`` into folders in ``folder``."""
+def main(archive: str, folder: str, *kinds: str) -> None:
+    """Write the chosen files of ``archive``, of ``kinds`` alone where there are any, into folders in ``folder``."""
+    if unknown := [kind for kind in kinds if kind not in (*KINDS, OTHERS)]:
+        sys.exit(f"kinds are {', '.join((*KINDS, OTHERS))}, not {unknown[0]}")
     with zipfile.ZipFile(archive) as opened:
         for name in chosen([name for name in opened.namelist() if name.endswith(".mp4")]):
+            if kinds and kind(name) not in kinds:
+                continue
             path = Path(folder) / kind(name) / PurePosixPath(name).name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(opened.read(name))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python emoji_folders.py ARCHIVE FOLDER")
+    if len(sys.argv) < 3:
+        sys.exit("usage: python emoji_folders.py ARCHIVE FOLDER [KIND]…")
     main(*sys.argv[1:])

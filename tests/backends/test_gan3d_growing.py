@@ -19,6 +19,7 @@ from artgen.backends.video.gan3d.backend import Gan3d
 from artgen.backends.video.gan3d.model import ClipDiscriminator, Generator
 from artgen.dataset import Dataset
 from artgen.errors import OptionError, TrainingError
+from artgen.nn.augment import CLIP_DRAWS, DRAWS
 from artgen.training import Batch, Position, Run, fit, seeded
 from artgen.training.schedule import growth
 
@@ -200,6 +201,23 @@ def test_a_resumed_run_previews_what_it_has_grown_to(data: Dataset, tmp_path: Pa
         task.clips = listening
         fit(task, data, Run.create(tmp_path, backend="video.gan3d", options=options, dataset=data, resume=resume))
     assert shown == [True, False, False]
+
+
+@pytest.mark.parametrize("clips", [True, False])
+def test_judges_see_clips_recoloured_half_as_often_as_moved(data: Dataset, clips: bool) -> None:
+    task: Any = Gan3d().task(data, Gan3d.Train(**{**TINY, "augment": 0.6}))
+    places = CLIP_DRAWS if clips else DRAWS
+
+    def changed(draw: float) -> tuple[bool, bool]:
+        numbers = torch.full((1, 2, places), 0.999).index_fill(2, torch.tensor([0, 7, 8, 9]), draw)
+        judge = task.clip_discriminator if clips else task.picture_discriminator
+        seen = task._side(numbers, judge, None, (task.last, 1.0), clips=clips).seen
+        whole = torch.full_like(numbers, 0.999)
+        still = task._side(whole, judge, None, (task.last, 1.0), clips=clips).seen
+        return bool((seen.colours != 0).any()), not torch.equal(seen.rows, still.rows)
+
+    assert changed(0.45) == (False, True)
+    assert changed(0.2) == (True, True)
 
 
 def test_a_run_of_before_there_was_growing_goes_on(data: Dataset, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from artgen.nn.adversarial import cross_entropy, gradient_penalty, relativistic
-from artgen.nn.augment import CLIP_DRAWS, DRAWS, augment, augment_clips
+from artgen.nn.augment import CLIP_DRAWS, DRAWS, Augmentation, ClipAugmentation, augment, augment_clips
 from artgen.nn.mapping import Mapping, unit
 from artgen.nn.pixels import to_pixels, to_signal
 
@@ -144,6 +144,20 @@ def test_all_frames_of_a_clip_are_changed_alike() -> None:
 
 def test_a_clip_left_alone_is_the_same() -> None:
     torch.testing.assert_close(augment_clips(clip(), clip_draws(2), torch.tensor(0.5)), clip(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Augmentation, ClipAugmentation])
+def test_colours_change_more_seldom_than_places_where_that_is_asked(kind: type[Augmentation]) -> None:
+    works = image() if kind is Augmentation else clip()
+    shape, strength = works.shape[2:], torch.tensor(0.5)
+    brighter, moved = (
+        torch.full((2, CLIP_DRAWS if kind is ClipAugmentation else DRAWS), 0.999).index_fill(1, torch.tensor(places), 0.3)
+        for places in ([7], [0, 2, 3])
+    )
+    torch.testing.assert_close(kind(brighter, strength, *shape, recolour=0.5)(works), works, rtol=0, atol=1e-6)  # 0.3 > 0.25
+    assert (kind(brighter, strength, *shape)(works) - works).abs().max() > 0.05
+    for share in (1.0, 0.5):
+        assert (kind(moved, strength, *shape, recolour=share)(works) - works).abs().max() > 0.5
 
 
 def test_time_runs_backwards_and_that_can_be_switched_off() -> None:

@@ -25,6 +25,9 @@ CLASSIC = 64
 """Channels of the classic networks at their largest pictures."""
 
 RATES = {"sketch": 1e-3, "standard": 1e-3, "large": 5e-4}
+RECOLOUR = 0.5
+"""The part of the augmentation's strength that colours get: at 0.6 of it white grounds turned grey, and no judge saw it."""
+
 JUDGES = 0.3
 """The highest rate of growing discriminators, of the generator's: without norms, they burst at the full one (docs/log.md)."""
 CLASSIC_RATE = 2e-4

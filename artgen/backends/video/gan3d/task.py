@@ -242,10 +242,10 @@ class StyleTask(ClipTask):
         size, mirror = 4 * 2**level, self.options.mirror
         if clips:
             seen: Augmentation = ClipAugmentation(
-                both, self.strength, self.frames, size, size, mirror=mirror, reverse=self.options.reverse
+                both, self.strength, self.frames, size, size, mirror=mirror, reverse=self.options.reverse, recolour=presets.RECOLOUR
             )
         else:
-            seen = Augmentation(both, self.strength, size, size, mirror=mirror)
+            seen = Augmentation(both, self.strength, size, size, mirror=mirror, recolour=presets.RECOLOUR)
         return Side(judge, seen, None if labels is None else torch.cat([labels, labels]), fade)
 
     def make(self, count: int, draws: torch.Generator, grown: bool) -> Tensor:
