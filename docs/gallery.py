@@ -65,7 +65,7 @@ ENTRIES = [
         f'artgen text generate --seed 11 --prompt "It was the" --length 60 --output {FOLDER}/page.txt',
     ),
     Entry("A phrase", "Ten seconds of the sound starter.", f"artgen audio generate --seed 3 --output {FOLDER}/phrase.ogg"),
-    Entry("A clip", "One seed of the clip starter.", f"artgen video generate --seed 5 --output {FOLDER}/clip.gif"),
+    Entry("A clip", "A face of the clip starter.", f"artgen video generate --class faces --seed 1 --output {FOLDER}/clip.gif"),
 ]  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def told(path: Path) -> str:
     if recipe is None:
         raise SystemExit(f"{path}: carries no recipe; make it again with python docs/gallery.py make")
     seeds = f"seed {recipe.seeds[0]}" if len(recipe.seeds) == 1 else f"seeds {recipe.seeds[0]} to {recipe.seeds[-1]}"
-    options = ", ".join(f"{name} {value}" for name, value in recipe.options.items() if value not in (None, "", [], False))
+    options = ", ".join(f"{name.rstrip('_')} {value}" for name, value in recipe.options.items() if value not in (None, "", [], False))
     model = f"model {recipe.model.get('name', '')} ({recipe.model.get('sha256', '')[:12]})"
     return f"*Recipe: {recipe.backend}, {model}, {seeds}{'; ' + options if options else ''}.*"
 
