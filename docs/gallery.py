@@ -99,7 +99,8 @@ def told(path: Path) -> str:
     if recipe is None:
         raise SystemExit(f"{path}: carries no recipe; make it again with python docs/gallery.py make")
     seeds = f"seed {recipe.seeds[0]}" if len(recipe.seeds) == 1 else f"seeds {recipe.seeds[0]} to {recipe.seeds[-1]}"
-    options = ", ".join(f"{name.rstrip('_')} {value}" for name, value in recipe.options.items() if value not in (None, "", [], False))
+    given = {name.rstrip("_"): value for name, value in recipe.options.items() if value not in (None, "", [], False)}
+    options = ", ".join(f"{name} {value}" for name, value in given.items())
     model = f"model {recipe.model.get('name', '')} ({recipe.model.get('sha256', '')[:12]})"
     return f"*Recipe: {recipe.backend}, {model}, {seeds}{'; ' + options if options else ''}.*"
 
