@@ -215,9 +215,12 @@ def _options(cls: type[Backend], *layers: Mapping[str, Any]) -> TrainOptions:
 
 
 def _split(cls: type[Backend], file: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Sort values into those of train and those of prepare; a name that both declare goes to both."""
-    train_names = {option.name for option in declared(cls.Train)}
+    """Sort values into those of train and those of prepare; a name that both declare goes to both, if it means the same kind of
+    thing, else to train: the table ``prepare`` of a file can still name it."""
+    trains = {option.name: option.kind for option in declared(cls.Train)}
+    train_names = set(trains)
     prepare_names = {option.name for option in declared(cls.Prepare)}
+    shared = {option.name for option in declared(cls.Prepare) if trains.get(option.name, option.kind) is option.kind}
     train: dict[str, Any] = {}
     prepare: dict[str, Any] = {}
 
@@ -226,7 +229,7 @@ def _split(cls: type[Backend], file: Mapping[str, Any], given: Mapping[str, Any]
             key = _canonical(name, train_names | prepare_names)
             if key in train_names:
                 train[key] = value
-            if key in prepare_names:
+            if key in shared:
                 prepare[key] = value
 
     sort({name: value for name, value in file.items() if name not in (*RUN_FACTS, "prepare")})

@@ -171,3 +171,16 @@ def test_a_plan_tells_what_is_left_open_and_its_file_stays_open(pictures: Path, 
     assert closed.settled() == {}
     assert "left open" not in closed.to_toml()
     assert plan_training("image", dataset, backend="noise", steps=1).settled() == {}
+
+
+def test_a_flag_of_train_is_no_colour_of_prepare(tmp_path: Path) -> None:
+    """``background`` is a switch of the training of clips and a colour of their preparing."""
+    from PIL import Image
+
+    for number in range(12):
+        Image.new("RGB", (32, 32), (20 * number, 90, 0)).save(tmp_path / f"f{number:03d}.png")
+    plan = plan_training("video", tmp_path, tmp_path / "run", background=True, resolution=32)
+    assert plan.options.asdict()["background"] is True
+    assert plan.prepare is not None
+    assert plan.prepare.asdict()["background"] == "white"
+    assert plan.prepare.asdict()["resolution"] == 32
