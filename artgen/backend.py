@@ -172,6 +172,8 @@ class Backend(ABC):
     ``api_version`` is the version of this contract that the class is written for: a plugin writes the number down.
     ``summary`` is one line for help and lists, ``source`` the paper or project that the method comes from.
     ``needs_model`` is False for a pure algorithm: it then gets a :class:`artgen.model.NoModel`, and works without ``--model``.
+    ``metrics`` are what its trainings may measure, for ``--until`` and ``--best-by``: with them a wrong name is told before data
+    is prepared; without, once training begins.
 
     Construction takes no arguments and does nothing heavy; a new instance is made for every use.
     """
@@ -182,6 +184,7 @@ class Backend(ABC):
     summary: ClassVar[str]
     source: ClassVar[str] = ""
     needs_model: ClassVar[bool] = True
+    metrics: ClassVar[tuple[str, ...]] = ()
 
     # What each verb can be asked for; a backend redeclares those it needs, as nested classes or classes from elsewhere.
     Prepare: ClassVar[type[Options]] = Options

@@ -211,6 +211,10 @@ def _options(cls: type[Backend], *layers: Mapping[str, Any]) -> TrainOptions:
     options = resolve(cls.Train, *layers, label=f"{cls.modality} train")
     if not isinstance(options, TrainOptions):
         raise UsageError(f"{cls.modality}.{cls.name}: its Train does not extend TrainOptions; report this to its author")
+    if options.until is not None or options.best_by not in ("auto", "none"):
+        from artgen.training.budget import check_metrics
+
+        check_metrics(options, cls.metrics)
     return options
 
 

@@ -109,6 +109,8 @@ def backend_page(cls: type[Backend]) -> str:
         options = declared(getattr(cls, verb.capitalize()))
         lines += [f"## {verb}", "", f"`artgen {cls.modality} {verb} --backend {cls.name}`", ""]
         lines += [*option_table(options), ""] if options else ["No options of its own.", ""]
+        if verb == "train" and cls.metrics:
+            lines += [f"Metrics for `--until` and `--best-by`: {', '.join(f'`{name}`' for name in cls.metrics)}.", ""]
     return "\n".join(lines)
 
 

@@ -46,6 +46,24 @@ def test_a_plan_layers_file_and_keywords(dataset: Path, tmp_path: Path) -> None:
     assert not list(Path().iterdir())
 
 
+@pytest.mark.parametrize(
+    ("modality", "given", "message"),
+    [
+        ("image", {"until": "fdd<=40"}, "--until takes fd_rnd, fd, swd, not fdd; did you mean fd?"),
+        ("video", {"until": "fd_clip=40"}, "--until takes a comparison such as \"fd_clip<=40\", not 'fd_clip=40'"),
+        ("audio", {"until": "bpb<=1"}, "--until takes val/loss, bits_per_second, mr-stft, lsd, not bpb"),
+        ("text", {"best_by": "bcp"}, "--best-by takes auto, none, val/loss, bpc, bpb, not bcp; did you mean bpc?"),
+    ],
+)
+def test_a_metric_that_is_none_is_told_before_data_is_prepared(
+    pictures: Path, tmp_path: Path, modality: str, given: dict[str, str], message: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        artgen.train(modality, pictures, tmp_path / "run", **given)  # type: ignore[arg-type]
+    assert str(caught.value) == message
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_gets_a_new_folder(dataset: Path) -> None:
     assert str(plan_training("image", dataset, backend="noise").output) == "runs/data-1"
     Path("runs/data-1").mkdir(parents=True)

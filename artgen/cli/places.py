@@ -67,6 +67,18 @@ class Places:
         check_writable(_folder(output))
         return cls(output, ending)
 
+    def check_kind(self, *, film: bool) -> None:
+        """Find out before pictures, or a ``film`` through them, are made whether the file can hold them.
+
+        Raises:
+            OptionError: it cannot.
+        """
+        ending = self.ending or ("" if _is_folder(self.output) else Path(self.output).suffix.lower())
+        fitting = Video.endings if film else Image.endings
+        if ending and ending not in fitting:
+            told = "a walk is a film, saved as" if film else "add --walk 10s to get a film; pictures are saved as"
+            raise OptionError(f"{ending} does not fit: {told} {', '.join(fitting)}")
+
     def path(self, work: Artwork, *, label: str, extra: str = "", **facts: str) -> Path:
         """The file for ``work``: ``label`` names it in a folder, ``extra`` tells it apart after a plain file name."""
         if _is_folder(self.output):

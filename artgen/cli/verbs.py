@@ -17,10 +17,12 @@ from artgen.cli.voice import Voice, bytes_text, shortened, show_table
 from artgen.errors import OptionError, UsageError
 from artgen.files import typed
 from artgen.model import Model
-from artgen.options import Options
+from artgen.options import Options, declared
 from artgen.signing import Signature
 
 _LARGEST_SHEET = 10_000
+_FILMED = ("walk", "audio")
+"""Options by which pictures become a film, where a backend has them."""
 
 Values = dict[str, Any]
 Arguments = Mapping[str, Any]
@@ -105,6 +107,8 @@ def generate(modality: str, own: Any, options: Values, arguments: Arguments) -> 
     where = Places.chosen(own.output, own.format, known=("seed", "model"), modality=modality, sound=sound)
     signature = _signature(own, where)
     cls, model = api.choose(modality, "generate", model=own.model, backend=own.backend)
+    if modality == "image" and {option.name for option in declared(cls.Generate)} & set(_FILMED):
+        where.check_kind(film=any(options.get(name) is not None for name in _FILMED))
     works = api.iter_generate(
         modality, model=model, backend=cls.name, n=count, seed=own.seed, seeds=seeds, device=own.device,
         progress=voice.progress, share=not sheet, **options,

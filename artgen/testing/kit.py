@@ -34,6 +34,7 @@ WORK: dict[str, Callable[[Subject], None]] = {
     "save-load": learning.save_load,
     "same-training": learning.same_training,
     "resume": learning.resume,
+    "metrics": learning.metrics,
     "same-seed": works.same_seed,
     "different-seeds": works.different_seeds,
     "recipe": works.recipe,

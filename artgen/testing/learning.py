@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from artgen import api
+from artgen.backend import Backend
+from artgen.dataset import Dataset
 from artgen.model import WEIGHTS, Model
+from artgen.options import resolve
 from artgen.testing.life import Recording
 from artgen.testing.subject import SEEDS, Subject, require_same
 from artgen.testing.verdict import Failure, NotApplicable
@@ -75,6 +79,22 @@ def resume(subject: Subject) -> None:
     if names := different(whole, resumed):
         advice = "keep all that a step depends on in the state: parameters, buffers, optimizer; count nothing elsewhere"
         raise Failure("the weights of a run that was never stopped", f"{_listed(names)} came out otherwise", advice)
+
+
+def metrics(subject: Subject) -> None:
+    """What a training measures is among the ``metrics`` that the class declares, or a right ``--until`` would be refused."""
+    subject.need("train")
+    cls = subject.cls
+    if not cls.metrics:
+        return
+    if cls.task is Backend.task:
+        raise NotApplicable("it trains in a way of its own")
+    subject.cold.result("train")
+    dataset = Dataset.open(subject.cold.folder / "dataset", cls.modality)
+    tasks = cls().task(dataset, resolve(cls.Train, subject.options("train")))
+    measured = {name for task in (tasks if isinstance(tasks, Sequence) else [tasks]) for name in task.metrics}
+    if rest := sorted(measured - set(cls.metrics)):
+        raise Failure(f"only {', '.join(cls.metrics)}", f"the task measures {_listed(rest)} too", f"add to {cls.__name__}.metrics")
 
 
 def different(first: Model, second: Model) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from artgen.backend import DEFAULT_MINUTES, TrainOptions
@@ -40,9 +40,32 @@ def parse_goal(text: str | None, metrics: Iterable[str]) -> Goal | None:
     if not match:
         raise OptionError(f'--until takes a comparison such as "{known[0] if known else "fd"}<=40", not {text!r}')
     if match[1] not in known:
-        listed = ", ".join(known) or "none"
-        raise OptionError(f"--until: no metric {match[1]!r}{nearest(match[1], known)}; this backend measures: {listed}")
+        if not known:
+            raise OptionError(f"--until {text} waits for a metric, but this backend measures nothing; leave --until out")
+        raise OptionError(f"--until takes {', '.join(known)}, not {match[1]}{nearest(match[1], known)}")
     return Goal(match[1], match[2][0] == "<", float(match[3]))
+
+
+def check_metrics(options: TrainOptions, metrics: Sequence[str]) -> None:
+    """Find out before data is prepared what ``--until`` and ``--best-by`` name wrongly; without ``metrics`` nothing is known yet.
+
+    Raises:
+        OptionError: either names none of ``metrics``.
+    """
+    if metrics:
+        parse_goal(options.until, metrics)
+        check_best(options.best_by, metrics)
+
+
+def check_best(wanted: str, metrics: Iterable[str]) -> None:
+    """Find out whether ``--best-by`` may be ``wanted``.
+
+    Raises:
+        OptionError: it names a metric that is none of ``metrics``.
+    """
+    known = ["auto", "none", *metrics]
+    if wanted not in known:
+        raise OptionError(f"--best-by takes {', '.join(known)}, not {wanted}{nearest(wanted, known[2:])}")
 
 
 def counted_items(options: TrainOptions) -> int | None:

@@ -13,8 +13,7 @@ from artgen.backend import TrainOptions
 from artgen.dataset import Dataset
 from artgen.errors import OptionError, TrainingError
 from artgen.model import Config, Model, save_model
-from artgen.options import nearest
-from artgen.training.budget import Goal
+from artgen.training.budget import Goal, check_best
 from artgen.training.ema import Average, flat
 from artgen.training.precision import DTYPES
 from artgen.training.run import STATE, Run
@@ -30,9 +29,7 @@ def best_metric(options: TrainOptions, task: Task, goal: Goal | None) -> str:
         OptionError: ``--best-by`` names a metric that the task does not measure, or another one than ``--until``.
     """
     wanted = options.best_by
-    if wanted not in ("auto", "none", *task.metrics):
-        known = ", ".join(["auto", "none", *task.metrics])
-        raise OptionError(f"--best-by takes {known}, not {wanted}{nearest(wanted, task.metrics)}")
+    check_best(wanted, task.metrics)
     if goal:
         if wanted not in ("auto", "none", goal.metric):
             raise OptionError(f"--best-by {wanted} and --until {options.until} name different metrics; leave --best-by out")

@@ -171,7 +171,7 @@ def test_until_and_patience_stop_a_run(dataset: Dataset, tmp_path: Path) -> None
     assert records(tmp_path / "until", "bpc")[-1] <= 3.4
     assert records(tmp_path / "until", "bpc")[-2:-1] == [] or records(tmp_path / "until", "bpc")[-2] > 3.4
     assert max(records(tmp_path / "until", "step")) < 400
-    with pytest.raises(OptionError, match="this backend measures: val/loss, bpc, bpb"):
+    with pytest.raises(OptionError, match="--until takes val/loss, bpc, bpb, not"):
         train(dataset, tmp_path / "wrong", steps=1, until="fd<=3")
     # Far too hot: it cannot get better for long.
     train(dataset, tmp_path / "patience", steps=400, learning_rate=0.5, patience=1, until="val/loss<=0.01")

@@ -70,7 +70,11 @@ def test_generate_output_names(run: Any, model: Path) -> None:
     assert names("--seed", "1", "--walk", "1s") == ["hum-seed0001.mp4"]
     assert names("--seed", "1", "--walk", "1s", "--format", "gif") == ["hum-seed0001.gif"]
     said = run("image", "generate", "--model", model, "--seed", "1", "--walk", "1s", "-o", "w.jpg")
-    assert (said.code, "w.jpg: video is saved as .mp4" in said.err) == (2, True)
+    assert (said.code, ".jpg does not fit: a walk is a film, saved as .mp4, .webm, .gif, .webp" in said.err) == (2, True)
+    for file in (("-o", "w.gif"), ("-o", "films/", "--format", "mp4"), ("-o", "{seed}.webm")):
+        said = run("image", "generate", "--model", model, "--seed", "1", *file)
+        assert (said.code, "does not fit: add --walk 10s to get a film; pictures are saved as .png" in said.err) == (2, True)
+    assert not Path("films").exists()
 
 
 def test_a_grid_is_one_sheet(run: Any, model: Path) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import numpy as np
@@ -304,6 +305,15 @@ class Expecting(Tints):
         return Image((work.numpy() * np.array([1, 1, 1])).astype(np.uint8))
 
 
+class Undeclared(Tints):
+    """Measures in training what it does not declare."""
+
+    metrics = ("colour",)
+
+    def task(self, dataset: Any, options: Any) -> Any:
+        return [SimpleNamespace(metrics={"colour": "lower", "tone": "lower"})]
+
+
 CASES: dict[str, tuple[type[Tints], str]] = {
     "described": (Unsigned, "source to name the paper"),
     "verbs": (Misspelt, "generat is not one of them; did you mean generate?"),
@@ -317,6 +327,7 @@ CASES: dict[str, tuple[type[Tints], str]] = {
     "save-load": (Forgetful, "opened again, but they are others"),
     "same-training": (Moody, "colour came out otherwise"),
     "resume": (Restarting, "a run that was never stopped, but colour came out otherwise"),
+    "metrics": (Undeclared, "only colour, but the task measures tone too; add to Undeclared.metrics"),
     "same-seed": (ByPosition, "it gave two"),
     "different-seeds": (Deaf, "gave the same one"),
     "recipe": (Silenced, "the file carries none"),

@@ -82,7 +82,7 @@ def test_the_time_that_is_said_before_counts_the_previews_that_take_long(tmp_pat
             {"patience": 2, "best_by": "none"},
             "--patience waits for a metric to get better, but --best-by none keeps the last model; leave --patience out",
         ),
-        ({"until": "nothing<=1"}, "--until: no metric 'nothing'; this backend measures: error"),
+        ({"until": "nothing<=1"}, "--until takes error, not nothing"),
     ],
 )
 def test_metrics_that_do_not_exist_are_refused_before_training(

@@ -176,7 +176,7 @@ def test_until_a_metric_of_the_codec_ends_its_stage(dataset: Dataset, tmp_path: 
     told = lines(tmp_path / "run")
     assert max(line["step"] for line in told if "loss/codec" in line) == 1
     assert max(line["step"] for line in told if "loss/composer" in line) == 4
-    with pytest.raises(OptionError, match="this backend measures: val/loss, bits_per_second, mr-stft, lsd"):
+    with pytest.raises(OptionError, match="--until takes val/loss, bits_per_second, mr-stft, lsd, not"):
         trained(dataset, tmp_path / "other", until="fd<=3")
 
 

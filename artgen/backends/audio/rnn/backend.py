@@ -31,6 +31,7 @@ class Rnn(Backend):
     name: ClassVar[str] = "rnn"
     summary: ClassVar[str] = "Recurrent network over a neural codec: composes sound like yours, far faster than it plays."
     source: ClassVar[str] = "Feng et al. 2024, 'Were RNNs All We Needed?'; Siuzdak 2023 (Vocos)"
+    metrics: ClassVar[tuple[str, ...]] = ("val/loss", "bits_per_second", "mr-stft", "lsd")
 
     Prepare: ClassVar[type[Options]] = prepare_audio.Prepare
 

@@ -33,6 +33,7 @@ class Gan(Backend):
     name: ClassVar[str] = "gan"
     summary: ClassVar[str] = "Generative adversarial network: trains on your pictures in minutes, 32 to 256 pixels."
     source: ClassVar[str] = "Huang et al. 2024, 'The GAN is dead; long live the GAN!'; Karras et al. 2019 (StyleGAN)"
+    metrics: ClassVar[tuple[str, ...]] = ("fd_rnd", "fd", "swd")
 
     Prepare: ClassVar[type[Options]] = prepare_image.Prepare
 

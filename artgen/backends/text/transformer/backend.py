@@ -31,6 +31,7 @@ class Transformer(Backend):
     name: ClassVar[str] = "transformer"
     summary: ClassVar[str] = "Decoder-only Transformer: learns your texts in a minute on a laptop, in any script."
     source: ClassVar[str] = "Vaswani et al. 2017, 'Attention is all you need'; the modded-nanogpt records of 2024 to 2026"
+    metrics: ClassVar[tuple[str, ...]] = ("val/loss", "bpc", "bpb")
 
     Prepare: ClassVar[type[Options]] = prepare_text.Prepare
 

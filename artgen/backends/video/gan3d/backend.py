@@ -31,6 +31,7 @@ class Gan3d(Backend):
     name: ClassVar[str] = "gan3d"
     summary: ClassVar[str] = "3D generative adversarial network: learns to make short clips from your clips, 32 to 128 pixels."
     source: ClassVar[str] = "Vondrick et al. 2016, 'Generating Videos with Scene Dynamics'; Huang et al. 2024, 'The GAN is dead'"
+    metrics: ClassVar[tuple[str, ...]] = ("fd_clip", "fd_frame", "fd_change")
 
     Prepare: ClassVar[type[Options]] = prepare_video.Prepare
     Evaluate: ClassVar[type[Options]] = evaluation.Evaluate

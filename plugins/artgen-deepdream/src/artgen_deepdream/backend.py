@@ -30,6 +30,7 @@ class DeepDream(Backend):
     name: ClassVar[str] = "deepdream"
     summary: ClassVar[str] = "DeepDream: a vision network draws into your picture what it sees in it."
     source: ClassVar[str] = "Mordvintsev et al. 2015, 'Inceptionism: Going deeper into neural networks'"
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "held_out_loss")
 
     Prepare: ClassVar[type[Options]] = prepare_image.Prepare
     Train: ClassVar[type[TrainOptions]] = declared.Train

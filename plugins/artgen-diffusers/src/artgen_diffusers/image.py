@@ -31,6 +31,7 @@ class ImageDiffusers(Backend):
     name: ClassVar[str] = "diffusers"
     summary: ClassVar[str] = "Stable Diffusion, FLUX, PixArt and the other picture pipelines of diffusers; LoRA and DDPM training."
     source: ClassVar[str] = "von Platen et al. 2022, 'Diffusers: State-of-the-art diffusion models'"
+    metrics: ClassVar[tuple[str, ...]] = ("held_out_loss",)
 
     Prepare: ClassVar[type[Options]] = prepare_image.Prepare
     Train: ClassVar[type[TrainOptions]] = declared.Train

@@ -38,6 +38,7 @@ class Gan3d(Backend):
     source: ClassVar[str] = (
         "Wu et al. 2016, 'Learning a Probabilistic Latent Space of Object Shapes via 3D Generative-Adversarial Modeling'"
     )
+    metrics: ClassVar[tuple[str, ...]] = ("one_nna",)
 
     Prepare: ClassVar[type[Options]] = prepare.Prepare
 

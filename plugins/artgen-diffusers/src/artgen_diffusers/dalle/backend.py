@@ -28,6 +28,7 @@ class Dalle(Backend):
     name: ClassVar[str] = "dalle"
     summary: ClassVar[str] = "Words to small pictures, trained from scratch on your own captioned pictures, on a laptop or a GPU."
     source: ClassVar[str] = "Ramesh et al. 2021, 'Zero-shot text-to-image generation'"
+    metrics: ClassVar[tuple[str, ...]] = ("val/loss",)
 
     Prepare: ClassVar[type[Options]] = prepare_image.Prepare
     Train: ClassVar[type[TrainOptions]] = declared.Train

@@ -27,6 +27,7 @@ class Transformers(Backend):
     name: ClassVar[str] = "transformers"
     summary: ClassVar[str] = "Language models of transformers (Qwen, Llama, Mistral, GPT-2 …): write, chat, change, fine-tune."
     source: ClassVar[str] = "Wolf et al. 2020, 'Transformers: State-of-the-art natural language processing'; Hu et al. 2021, 'LoRA'"
+    metrics: ClassVar[tuple[str, ...]] = ("val/loss", "bpb")
 
     Prepare: ClassVar[type[Options]] = prepare_text.Prepare
     Train: ClassVar[type[TrainOptions]] = declared.Train
