@@ -14,6 +14,9 @@ from artgen.training.adam import Adam
 from artgen.training.schedule import cosine, warm_up
 from artgen.training.task import Batch, Position
 
+PASSES = 50
+"""Passes through the data until augmentation has its whole strength (docs/log.md)."""
+
 
 def schedule(at: Position, rate: float) -> float:
     """The learning rate: a short warm-up, then a cosine to a tenth."""
@@ -79,10 +82,18 @@ def penalised(judge: Callable[[Tensor, Tensor], Tensor], both: Tensor, places: P
     return torch.cat(pieces)[places.back], penalty
 
 
-def adapt(strength: Tensor, ahead: Tensor, target: float, least: float, size: int, position: Position) -> None:
+def entered(position: Position, count: int) -> float:
+    """How far in 0..1 the augmentation of ``count`` items has come in: slowly, over the first :data:`PASSES` through them.
+
+    It is against learning the data by heart, which no judge does in a few passes: before, it only makes learning slower.
+    """
+    return warm_up(position.seen, PASSES * count)
+
+
+def adapt(strength: Tensor, ahead: Tensor, target: float, least: float, size: float, position: Position) -> None:
     """Strengthen the augmentation while the discriminator is too sure of itself, weaken it while it is not.
 
-    ``ahead`` is the share of pairs that it tells apart in a batch of ``size``.
+    ``ahead`` is the share of pairs that it tells apart in a batch, of which ``size`` items count.
     Source: Karras et al. 2020 (ADA), section 3.1; here the sign is that of the relativistic pair.
     """
     strength.add_(torch.sign(ahead - target) * size / max(20_000, position.total / 4)).clamp_(least, 0.8)

@@ -21,6 +21,7 @@ from artgen.dataset import Dataset
 from artgen.errors import OptionError, TrainingError
 from artgen.nn.augment import CLIP_DRAWS, DRAWS
 from artgen.training import Batch, Position, Run, fit, seeded
+from artgen.training.adversarial import PASSES
 from artgen.training.schedule import growth
 
 TINY: dict[str, Any] = {"batch_size": 4, "previews": 0, "best_by": "none", "precision": "fp32", "memory_format": "contiguous"}
@@ -204,6 +205,19 @@ def test_a_resumed_run_previews_what_it_has_grown_to(data: Dataset, tmp_path: Pa
 
 
 @pytest.mark.parametrize("clips", [True, False])
+def test_augmentation_comes_in_over_the_first_passes_unless_it_is_asked_for(data: Dataset, clips: bool) -> None:
+    judged = {"numbers": torch.full((1, 2, CLIP_DRAWS if clips else DRAWS), 0.3), "labels": None, "clips": clips}
+
+    def moved(passes: float, **given: float) -> bool:
+        task: Any = Gan3d().task(data, Gan3d.Train(**{**TINY, **given}))
+        seen = task._side(judge=task.clip_discriminator, position=Position(int(passes * len(data)), 10**5), **judged).seen
+        return not torch.equal(seen.rows[0], torch.eye(32))
+
+    assert [moved(passes) for passes in (0, PASSES / 2, PASSES)] == [False, False, True]  # begins at 0.5; 0.3 is drawn
+    assert moved(0, augment=0.5)
+
+
+@pytest.mark.parametrize("clips", [True, False])
 def test_judges_see_clips_recoloured_half_as_often_as_moved(data: Dataset, clips: bool) -> None:
     task: Any = Gan3d().task(data, Gan3d.Train(**{**TINY, "augment": 0.6}))
     places = CLIP_DRAWS if clips else DRAWS
@@ -211,9 +225,9 @@ def test_judges_see_clips_recoloured_half_as_often_as_moved(data: Dataset, clips
     def changed(draw: float) -> tuple[bool, bool]:
         numbers = torch.full((1, 2, places), 0.999).index_fill(2, torch.tensor([0, 7, 8, 9]), draw)
         judge = task.clip_discriminator if clips else task.picture_discriminator
-        seen = task._side(numbers, judge, None, (task.last, 1.0), clips=clips).seen
+        seen = task._side(numbers, judge, None, Position(0, 100), clips=clips).seen
         whole = torch.full_like(numbers, 0.999)
-        still = task._side(whole, judge, None, (task.last, 1.0), clips=clips).seen
+        still = task._side(whole, judge, None, Position(0, 100), clips=clips).seen
         return bool((seen.colours != 0).any()), not torch.equal(seen.rows, still.rows)
 
     assert changed(0.45) == (False, True)

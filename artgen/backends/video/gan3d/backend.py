@@ -143,7 +143,8 @@ class Gan3d(Backend):
         """Batch and learning rate of the preset."""
         from artgen.backends.video.gan3d import presets
 
-        rate = presets.CLASSIC_RATE if options.architecture == "vgan" else presets.RATES[options.preset]
+        classic = options.architecture == "vgan"
+        rate = presets.CLASSIC_RATE if classic else presets.rate(options.preset, options.progressive)
         batch = options.batch_size or presets.batch(options.architecture, options.preset)
         return {"batch_size": batch, "learning_rate": options.learning_rate or rate}
 

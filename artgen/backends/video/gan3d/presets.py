@@ -24,7 +24,9 @@ REFINED = {"sketch": 2, "standard": 3, "large": 5}
 CLASSIC = 64
 """Channels of the classic networks at their largest pictures."""
 
-RATES = {"sketch": 1e-3, "standard": 1e-3, "large": 5e-4}
+RATE, GROWING_RATE = 5e-4, 1e-3
+"""At 1e-3 the judge of clips bursts when the warm-up ends, and nothing moves afterwards; while growing it has a cap of its own."""
+
 RECOLOUR = 0.5
 """The part of the augmentation's strength that colours get: at 0.6 of it white grounds turned grey, and no judge saw it."""
 
@@ -79,17 +81,22 @@ def _stretched(widths: tuple[int, ...], stages: int) -> list[int]:
 
 def batch(architecture: str, preset: str) -> int:
     """Clips a step."""
-    return 32 if architecture == "vgan" else {"sketch": 16, "standard": 32, "large": 64}[preset]
+    return 32 if architecture == "vgan" else {"sketch": 8, "standard": 32, "large": 64}[preset]
 
 
-def recipe(preset: str, resolution: int, frames: int, count: int) -> Recipe:
+def rate(preset: str, progressive: bool) -> float:
+    """The learning rate at the start."""
+    return GROWING_RATE if progressive and preset != "large" else RATE
+
+
+def recipe(preset: str, resolution: int, frames: int, count: int, *, progressive: bool = False) -> Recipe:
     """Learning rate, penalties and first augmentation strength for clips of ``resolution``, ``frames``, and ``count`` of them.
 
     The penalty grows with the number of pixels, the augmentation as data gets scarce.
     """
     picture = 0.5 * penalty_of(resolution, 32)
     return Recipe(
-        learning_rate=RATES[preset],
+        learning_rate=rate(preset, progressive),
         gammas=(picture * math.sqrt(frames) / 2, picture),
         strength=min(0.5, max(0.05, math.sqrt(125 / max(1, count)))),
     )

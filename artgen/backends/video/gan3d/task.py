@@ -22,7 +22,7 @@ from artgen.metrics.quick import Reference
 from artgen.nn.adversarial import cross_entropy, relativistic
 from artgen.nn.augment import CLIP_DRAWS, DRAWS, Augmentation, ClipAugmentation
 from artgen.nn.pixels import clip_pixels, clip_signal
-from artgen.training.adversarial import Places, adam, adapt, classic_adam, penalised, schedule
+from artgen.training.adversarial import Places, adam, adapt, classic_adam, entered, penalised, schedule
 from artgen.training.schedule import cosine, growth, penalty_of
 from artgen.training.task import Batch, Phase, Position, Task
 
@@ -160,7 +160,7 @@ class StyleTask(ClipTask):
         )  # fmt: skip
         super().__init__(dataset, network)
         self.picture_discriminator = self.kept["picture_discriminator"]
-        numbers = presets.recipe(options.preset, resolution, frames, len(dataset))
+        numbers = presets.recipe(options.preset, resolution, frames, len(dataset), progressive=options.progressive)
         self.options = options
         self.frames = frames
         assert isinstance(self.generator, Generator)
@@ -171,6 +171,7 @@ class StyleTask(ClipTask):
         scale = 1.0 if options.gamma is None else options.gamma / numbers.gammas[0]
         self.gammas = (numbers.gammas[0] * scale, numbers.gammas[1] * scale)
         self.adaptive = options.augment is None
+        self.count = len(dataset)
         self.register_buffer("strength", torch.tensor(numbers.strength if options.augment is None else options.augment))
         self.least = numbers.strength / 2
         rate = numbers.learning_rate if options.learning_rate is None else options.learning_rate
@@ -189,8 +190,8 @@ class StyleTask(ClipTask):
         real, labels = self._pooled(clip_signal(batch["clips"]), grown[0]), batch.get("labels")
         places = Places.of(batch, self.options.penalty_every)
         moment = batch.uniform()
-        on_clips = self._side(batch.uniform(2, CLIP_DRAWS), self.clip_discriminator, labels, grown, clips=True)
-        on_pictures = self._side(batch.uniform(2, DRAWS), self.picture_discriminator, labels, grown, clips=False)
+        on_clips = self._side(batch.uniform(2, CLIP_DRAWS), self.clip_discriminator, labels, position, clips=True)
+        on_pictures = self._side(batch.uniform(2, DRAWS), self.picture_discriminator, labels, position, clips=False)
         if phase == "generator":
             fake = self._generate(batch, labels, grown)
             loss = on_clips.beaten(real, fake, places)
@@ -210,7 +211,7 @@ class StyleTask(ClipTask):
             "penalty": penalty.detach() / 2,
             "ahead": ahead,
             "ahead_pictures": ahead_pictures,
-            "augment": self.strength.clone(),
+            "augment": self._strength(position).clone(),
         }
 
     @property
@@ -235,17 +236,17 @@ class StyleTask(ClipTask):
         clips: Tensor = self.generator(latents, motion, labels, self.frames, *grown)
         return clips
 
-    def _side(self, numbers: Tensor, judge: nn.Module, labels: Tensor | None, grown: tuple[int, float], *, clips: bool) -> Side:
+    def _side(self, numbers: Tensor, judge: nn.Module, labels: Tensor | None, position: Position, *, clips: bool) -> Side:
         """What ``judge`` sees of both kinds through the augmentations that ``numbers`` [b, 2, …] draw."""
         both = numbers.transpose(0, 1).flatten(0, 1)  # of the real ones, then of the others
-        level, fade = grown
+        (level, fade), strength = self._grown(position), self._strength(position)
         size, mirror = 4 * 2**level, self.options.mirror
         if clips:
             seen: Augmentation = ClipAugmentation(
-                both, self.strength, self.frames, size, size, mirror=mirror, reverse=self.options.reverse, recolour=presets.RECOLOUR
+                both, strength, self.frames, size, size, mirror=mirror, reverse=self.options.reverse, recolour=presets.RECOLOUR
             )
         else:
-            seen = Augmentation(both, self.strength, size, size, mirror=mirror, recolour=presets.RECOLOUR)
+            seen = Augmentation(both, strength, size, size, mirror=mirror, recolour=presets.RECOLOUR)
         return Side(judge, seen, None if labels is None else torch.cat([labels, labels]), fade)
 
     def make(self, count: int, draws: torch.Generator, grown: bool) -> Tensor:
@@ -263,10 +264,15 @@ class StyleTask(ClipTask):
         size = self.network["resolution"]
         return F.interpolate(clips, (self.frames, size, size), mode="nearest")
 
+    def _strength(self, position: Position) -> Tensor:
+        """The strength of the augmentation now; one that was asked for is there from the beginning."""
+        return self.strength * entered(position, self.count) if self.adaptive else self.strength
+
     def after(self, phase: str, numbers: dict[str, Tensor], position: Position, size: int) -> None:
         """Adapt the strength of the augmentation."""
         if phase == "discriminator" and self.adaptive:
-            adapt(self.strength, numbers["ahead"], self.options.augment_target, self.least, size, position)
+            counting = size * entered(position, self.count)
+            adapt(self.strength, numbers["ahead"], self.options.augment_target, self.least, counting, position)
 
     def half_life(self, position: Position) -> float:
         """A share of the plan, shorter at the beginning, so that the average does not remember the noise of the start."""
