@@ -18,9 +18,9 @@ PASSES = 50
 """Passes through the data until augmentation has its whole strength (docs/log.md)."""
 
 
-def schedule(at: Position, rate: float) -> float:
-    """The learning rate: a short warm-up, then a cosine to a tenth."""
-    return cosine(at.fraction, rate, rate / 10) * warm_up(at.seen, 1000)
+def schedule(at: Position, rate: float, warming: int = 1000) -> float:
+    """The learning rate: a short warm-up over ``warming`` items, then a cosine to a tenth."""
+    return cosine(at.fraction, rate, rate / 10) * warm_up(at.seen, warming)
 
 
 def adam(parameters: Sequence[nn.Parameter]) -> Adam:

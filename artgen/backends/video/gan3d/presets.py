@@ -27,6 +27,9 @@ CLASSIC = 64
 RATE, GROWING_RATE = 5e-4, 1e-3
 """At 1e-3 the judge of clips bursts when the warm-up ends, and nothing moves afterwards; while growing it has a cap of its own."""
 
+WARMING = 25
+"""Steps over which the rate rises: of two minutes on a slow processor, 1,000 clips are more than there are."""
+
 RECOLOUR = 0.5
 """The part of the augmentation's strength that colours get: at 0.6 of it white grounds turned grey, and no judge saw it."""
 

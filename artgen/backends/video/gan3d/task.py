@@ -178,10 +178,11 @@ class StyleTask(ClipTask):
         self.generate_defaults = {"truncation": 0.8, "fps": self.fps}  # type: ignore[misc]
         both = [*self.clip_discriminator.parameters(), *self.picture_discriminator.parameters()]
         most = presets.JUDGES * rate if options.progressive else rate
+        warming = presets.WARMING * (options.batch_size or presets.batch(options.architecture, options.preset))
         # In turn, each against the other as it is now: updates at once made the picture GAN collapse (docs/log.md).
         self.phases = (
-            Phase("discriminator", both, adam, lambda at: min(schedule(at, rate), most)),
-            Phase("generator", list(self.generator.parameters()), adam, lambda at: schedule(at, rate)),
+            Phase("discriminator", both, adam, lambda at: min(schedule(at, rate, warming), most)),
+            Phase("generator", list(self.generator.parameters()), adam, lambda at: schedule(at, rate, warming)),
         )
 
     def forward(self, phase: str, batch: Batch, position: Position) -> dict[str, Tensor]:
