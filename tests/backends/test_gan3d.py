@@ -268,3 +268,14 @@ def test_what_is_settled_is_what_is_trained(tmp_path: Path, monkeypatch: pytest.
     judges = presets.JUDGES if given.get("progressive") else 1.0
     assert rates == {"generator": pytest.approx(told["learning_rate"]), "discriminator": pytest.approx(judges * rates["generator"])}
     assert len({phase.learning_rate(Position(10**6, 10**6)) for phase in task.phases}) == 1  # they are alike again at the end
+    halfway = task.phases[1].learning_rate(Position(presets.WARMING * told["batch_size"] // 2 - 1, 10**12))
+    assert halfway == pytest.approx(rates["generator"] * (1.0 if given.get("architecture") == "vgan" else 0.5), rel=0.02)
+
+
+def test_only_growing_generators_begin_at_the_higher_rate() -> None:
+    told = [
+        Gan3d().settled(Gan3d.Train(preset=preset, progressive=growing))["learning_rate"]
+        for preset in ("sketch", "standard", "large")
+        for growing in (False, True)
+    ]
+    assert told == [5e-4, 1e-3, 5e-4, 1e-3, 5e-4, 5e-4]
