@@ -95,8 +95,7 @@ def plan_training(
             f"{prepared}: a prepared dataset, of which one is trained on alone; prepare the folders behind it together"
         )
     if ready:
-        Dataset.open(sources[0], modality)
-        _no_prepare(prepare, train, sources[0])
+        _prepared_so(cls, prepare, train, Dataset.open(sources[0], modality))
     elif gone := [name for name in sources if not any(sign in name for sign in "*?[") and not Path(name).exists()]:
         raise SourceError(f"{gone[0]}: no such file or folder{similar(gone[0])}")
     folder = _new_run(output, sources[0])
@@ -190,7 +189,7 @@ def _resumed(
     place = Path(sources[0]) if sources and is_dataset(sources[0]) else Path(str(stored.get("dataset", folder / "dataset")))
     if not is_dataset(place):
         raise SourceError(f"{place}: the dataset of {folder} is not there (no {MANIFEST}); give its new place before --resume")
-    _no_prepare(prepare, train, str(place))
+    _prepared_so(cls, prepare, train, Dataset.open(place, modality))
     kept = {option.name: stored[option.name] for option in declared(cls.Train) if option.name in stored}
     return TrainPlan(cls, _options(cls, kept, train), None, tuple(sources), place, folder, True, device)
 
@@ -251,11 +250,19 @@ def _canonical(name: str, known: set[str]) -> str:
     raise OptionError(f"no option {name!r} of train or prepare{nearest(plain, known)}")
 
 
-def _no_prepare(prepare: Mapping[str, Any], train: Mapping[str, Any], dataset: str) -> None:
-    only = [name for name in prepare if name not in train]
-    if only:
-        flag = "--" + only[0].rstrip("_").replace("_", "-")
-        raise UsageError(f"{flag} says how to prepare raw files, but {dataset} is prepared already; leave {flag} out")
+def _prepared_so(cls: type[Backend], prepare: Mapping[str, Any], train: Mapping[str, Any], dataset: Dataset) -> None:
+    """Options of prepare beside a prepared dataset, in a file for both commands most often, have to be those it was made with."""
+    only = {name: value for name, value in prepare.items() if name not in train}
+    wished = resolve(cls.Prepare, only, label=f"{cls.modality} prepare").asdict() if only else {}
+    for name in only:
+        flag = "--" + name.rstrip("_").replace("_", "-")
+        if name not in dataset.manifest.options:
+            raise UsageError(f"{flag} says how to prepare raw files, but {dataset.folder} is prepared already; leave {flag} out")
+        if wished[name] != (made := dataset.manifest.options[name]):
+            raise UsageError(
+                f"{flag} {wished[name]}, but {dataset.folder} was prepared with {made}; leave {flag} out, "
+                f"or prepare its sources anew with artgen {cls.modality} prepare"
+            )
 
 
 def _new_run(output: str | os.PathLike[str] | None, source: str) -> Path:

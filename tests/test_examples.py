@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -12,6 +14,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from test_readme import load
+
+from artgen.api import offering
+from artgen.options import resolve
+from artgen.plan import read_config
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 DATA = EXAMPLES / "data"
@@ -69,6 +75,26 @@ def test_emoji_are_sorted_into_folders_with_every_colour_of_skin_alike(tmp_path:
     assert some == {"faces/001_smile.mp4", "faces/131_monkey.mp4", "hearts/142_red-heart.mp4"}
     with pytest.raises(SystemExit, match="kinds are faces, hearts, hands, animals, things, not cats"):
         load(EXAMPLES / "starters" / "emoji_folders.py").main(str(tmp_path / "emoji.zip"), str(tmp_path / "no"), "cats")
+
+
+def test_the_recipes_of_the_starters_are_taken_with_data_that_their_commands_prepared() -> None:
+    text = (EXAMPLES / "starters" / "README.md").read_text(encoding="utf-8")
+    made: dict[str, object] = {}
+    trained = []
+    for words in map(shlex.split, re.findall(r"^    artgen (.+)$", text, re.MULTILINE)):
+        (modality, verb, source), flags = words[:3], dict(zip(words[3::2], words[4::2], strict=True))
+        typed = {flag: int(value) if value.isdigit() else value for flag, value in flags.items()}
+        given = {flag[2:]: value for flag, value in typed.items() if flag not in ("--output", "--config", "--device")}
+        if verb == "prepare":
+            made[flags["--output"]] = resolve(offering(modality, None, "prepare").Prepare, given, label=verb)
+            continue
+        file = read_config(EXAMPLES.parent / flags["--config"], modality)
+        cls = offering(modality, file["backend"], "train")
+        resolve(cls.Train, {name: value for name, value in file.items() if name not in ("backend", "prepare")}, given, label=verb)
+        wished = resolve(cls.Prepare, file.get("prepare", {}), label="prepare")
+        assert made.get(source, wished) == wished, f"{flags['--config']}: its [prepare] is not what the command above it says"
+        trained.append(Path(flags["--config"]).name)
+    assert sorted(trained) == sorted(path.name for path in (EXAMPLES / "starters").glob("*.toml"))
 
 
 @pytest.mark.slow

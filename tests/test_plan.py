@@ -46,6 +46,16 @@ def test_a_plan_layers_file_and_keywords(dataset: Path, tmp_path: Path) -> None:
     assert not list(Path().iterdir())
 
 
+def test_a_file_for_both_commands_may_say_how_the_dataset_was_prepared(dataset: Path, tmp_path: Path) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text('backend = "image.noise"\nspread = 2\n[prepare]\nresolution = 8\n')
+    plan: Any = plan_training("image", dataset, tmp_path / "run", config=config)
+    assert (plan.dataset, plan.prepare, plan.options.spread) == (dataset, None, 2.0)
+    config.write_text('backend = "image.noise"\nspread = 2\n[prepare]\nresolution = 32\n')
+    with pytest.raises(UsageError, match=f"--resolution 32, but {dataset} was prepared with 8; leave --resolution out"):
+        plan_training("image", dataset, tmp_path / "run", config=config)
+
+
 @pytest.mark.parametrize(
     ("modality", "given", "message"),
     [
@@ -99,7 +109,9 @@ def test_mistakes_in_training(tmp_path: Path, dataset: Path, pictures: Path, mon
     fails("a prepared dataset, of which one is trained on alone; prepare the folders behind it together", [pictures, dataset])
     fails("gone: no such file or folder", "gone")
     fails("gone.toml: No such file or directory", pictures, config="gone.toml")
-    fails("--resolution says how to prepare raw files, but .* is prepared already", dataset, resolution=8)
+    fails("--resolution 16, but .*data was prepared with 8; leave --resolution out, or prepare", dataset, resolution=16)
+    (dataset / "dataset.json").write_text((dataset / "dataset.json").read_text().replace('"resolution"', '"edge"'))
+    fails("--resolution says how to prepare raw files, but .*data is prepared already; leave", dataset, resolution=8)
     fails("image.preparer does not train", dataset, backend="preparer")
     fails("--resume needs the run to go on with; give it with --output RUN", resume=True)
     fails(r"no run to go on with \(no config.toml\)", resume=True, output=tmp_path)
