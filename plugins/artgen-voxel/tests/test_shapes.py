@@ -130,6 +130,17 @@ def test_every_kind_of_mesh_is_read(ending: str) -> None:
     assert (density > 0).sum() == pytest.approx(4 / 3 * np.pi * 15**3, rel=0.1)
 
 
+def test_a_mesh_is_shown_with_its_own_triangles(tmp_path: Path) -> None:
+    import trimesh
+
+    (tmp_path / "box.stl").write_bytes(trimesh.creation.box((1, 2, 0.5)).export(file_type="stl"))
+    assert Shape.decode(tmp_path / "box.stl").facts()["triangles"] == 12
+    shape = Shape(grids.to_density(CHAIR))
+    for ending in (".obj", ".stl", ".npy"):
+        shape.save(tmp_path / f"chair{ending}")
+        assert Shape.decode(tmp_path / f"chair{ending}").facts()["triangles"] == shape.facts()["triangles"]
+
+
 def test_a_mesh_gets_no_other_files(tmp_path: Path) -> None:
     (tmp_path / "secret.mtl").write_text("newmtl a\n")
     data = (

@@ -19,17 +19,23 @@ _FINE = 0.5  # voxels: no piece of a triangle is longer, so none jumps over a vo
 _MOST_PIECES = 20_000_000
 
 
+Vertices = NDArray[np.float64]
+Faces = NDArray[np.int64]
+
+
 def voxels(data: bytes, ending: str, name: str, resolution: int, *, fill: bool = True) -> Solid:
     """A mesh as a solid in a cube of ``resolution``, scaled to fill it; with ``fill`` what it encloses is inside.
 
     Raises:
         SourceError: it is no mesh of that kind, damaged, flat to a point, or too large.
     """
+    return filled(*read(data, ending, name), name, resolution, fill=fill)
+
+
+def filled(vertices: Vertices, faces: Faces, name: str, resolution: int, *, fill: bool = True) -> Solid:
+    """The solid of vertices [V, 3] and triangles [F, 3], Y upwards, as :func:`voxels` says."""
     from scipy import ndimage
 
-    vertices, faces = _read(data, ending, name)
-    if ending == ".stl":  # the one kind that has Z upwards by custom: printers do
-        vertices = np.stack([vertices[:, 0], vertices[:, 2], -vertices[:, 1]], 1)
     low, high = vertices.min(0), vertices.max(0)
     longest = float((high - low).max())
     if not np.isfinite(longest) or longest <= 0:
@@ -78,7 +84,12 @@ def stl_bytes(density: Density) -> bytes:
     return b"artgen".ljust(80) + np.uint32(len(faces)).tobytes() + table.tobytes()
 
 
-def _read(data: bytes, ending: str, name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def read(data: bytes, ending: str, name: str) -> tuple[Vertices, Faces]:
+    """The vertices [V, 3], Y upwards, and triangles [F, 3] of a mesh.
+
+    Raises:
+        SourceError: it is no mesh of that kind, damaged, or has too many triangles.
+    """
     import trimesh
 
     try:
@@ -95,10 +106,12 @@ def _read(data: bytes, ending: str, name: str) -> tuple[NDArray[np.float64], NDA
         raise SourceError(f"{name}: a mesh without triangles; give one of a solid")
     if len(faces) > MOST_FACES:
         raise SourceError(f"{name}: {len(faces):,} triangles, at most {MOST_FACES:,} are read; simplify it")
+    if ending == ".stl":  # the one kind that has Z upwards by custom: printers do
+        vertices = np.stack([vertices[:, 0], vertices[:, 2], -vertices[:, 1]], 1)
     return vertices, faces
 
 
-def _finer(vertices: NDArray[np.float64], faces: NDArray[np.int64], name: str) -> NDArray[np.float64]:
+def _finer(vertices: Vertices, faces: Faces, name: str) -> NDArray[np.float64]:
     """Points [N, 3] on the triangles, no further apart than half a voxel.
 
     Every triangle gets a lattice of points as fine as its longest edge asks for.

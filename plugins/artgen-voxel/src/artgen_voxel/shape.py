@@ -29,9 +29,13 @@ _VOXELS = b"\x21\xff\x0bartgen3D1.0"  # an application extension of GIF: other p
 
 @dataclass(eq=False)
 class Shape(Artwork):
-    """A solid: ``density`` uint8 [X, Y, Z] with Y upwards, 0 outside, 255 inside, half of it on the surface."""
+    """A solid: ``density`` uint8 [X, Y, Z] with Y upwards, 0 outside, 255 inside, half of it on the surface.
+
+    ``triangles`` is how many the mesh had that it was read from; None where it comes from voxels.
+    """
 
     density: Density
+    triangles: int | None = None
     modality: ClassVar[str] = "shape"
     endings: ClassVar[tuple[str, ...]] = (".npy", ".binvox", ".obj", ".stl", ".gif")
 
@@ -83,7 +87,11 @@ class Shape(Artwork):
         """
         if path.suffix.lower() == ".gif":
             return cls(_behind(_read(path), str(path)))
-        return cls(decoded(_read(path), path.suffix.lower(), str(path)))
+        data, ending, name = _read(path), path.suffix.lower(), str(path)
+        if not is_mesh(data, ending):
+            return cls(decoded(data, ending, name))
+        vertices, faces = meshes.read(data, ending, name)
+        return cls(grids.to_density(meshes.filled(vertices, faces, name, RESOLUTION)), len(faces))
 
     @classmethod
     def read_text(cls, path: Path) -> str | None:
@@ -102,11 +110,12 @@ class Shape(Artwork):
         return "\n".join(found) or None
 
     def facts(self) -> dict[str, Any]:
-        """Size, share of the cube that is filled, and the triangles of its surface."""
+        """Size, share of the cube that is filled, and the triangles of the mesh, or of the surface of voxels."""
+        triangles = len(meshes.marching_cubes(self.density)[1]) if self.triangles is None else self.triangles
         return {
             "voxels": list(self.density.shape),
             "filled": round(float(grids.to_solid(self.density).mean()), 4),
-            "triangles": len(meshes.marching_cubes(self.density)[1]),
+            "triangles": triangles,
         }
 
     def turntable(self) -> Iterator[render.Pixels]:
@@ -129,9 +138,14 @@ def decoded(data: bytes, ending: str, name: str, resolution: int = RESOLUTION, *
         return grids.read_npy(data, name)
     if data.startswith(b"#binvox"):
         return grids.read_binvox(data, name)
-    if ending in meshes.ENDINGS:
+    if is_mesh(data, ending):
         return grids.to_density(meshes.voxels(data, ending, name, resolution, fill=fill))
     raise SourceError(f"{name}: no shape of a known kind; give voxels (.npy, .binvox) or a mesh ({', '.join(meshes.ENDINGS)})")
+
+
+def is_mesh(data: bytes, ending: str) -> bool:
+    """Whether the bytes of a file of that ``ending`` are to be read as a mesh."""
+    return bool(data) and not data.startswith((b"\x93NUMPY", b"#binvox")) and ending in meshes.ENDINGS
 
 
 def _behind(data: bytes, name: str) -> Density:
