@@ -41,26 +41,29 @@ def augment_clips(clips: Tensor, numbers: Tensor, strength: Tensor, *, mirror: b
 class Augmentation:
     """What :func:`augment` does to each of B pictures of one size, worked out once for all that look through it.
 
-    It changes all frames of a clip [b, C, T, H, W] alike. ``recolour`` is the part of ``strength`` that colours get.
+    It changes all frames of a clip [b, C, T, H, W] alike. Without ``recolour`` colours stay what they are.
     """
 
     def __init__(
-        self, numbers: Tensor, strength: Tensor, height: int, width: int, *, mirror: bool = True, recolour: float = 1.0
+        self, numbers: Tensor, strength: Tensor, height: int, width: int, *, mirror: bool = True, recolour: bool = True
     ) -> None:
         self.rows, self.columns = _geometry(numbers[:, :7], strength, height, width, mirror)
-        self.colours = _colours(numbers[:, 7:11], recolour * strength)
+        self.colours = _colours(numbers[:, 7:11], strength) if recolour else None
         self.holes = _holes(numbers[:, 11:14], strength, height, width)
 
     def __call__(self, images: Tensor, places: Tensor | None = None) -> Tensor:
         """Pictures [b, C, H, W] as they are seen; ``places`` [b] says which of the B they are, all when not given."""
         rows, columns, colours, holes = self.rows, self.columns, self.colours, self.holes
         if places is not None:
-            rows, columns, colours, holes = rows[places], columns[places], colours[places], holes[places]
+            rows, columns, holes = rows[places], columns[places], holes[places]
+            colours = None if colours is None else colours[places]
         dtype = images.dtype
         flat = images.flatten(1, -3)  # the frames of a clip beside each other
         moved = torch.einsum("byh,bchw,bxw->bcyx", rows.to(dtype), flat, columns.to(dtype)).reshape(images.shape)
         holes = holes if images.ndim == 4 else holes[:, :, None]
-        return _recoloured(moved, colours.to(moved.dtype)).masked_fill(holes, 0.0)
+        if colours is not None:
+            moved = _recoloured(moved, colours.to(moved.dtype))
+        return moved.masked_fill(holes, 0.0)
 
 
 class ClipAugmentation(Augmentation):
@@ -68,7 +71,7 @@ class ClipAugmentation(Augmentation):
 
     def __init__(
         self, numbers: Tensor, strength: Tensor, frames: int, height: int, width: int, *, mirror: bool = True, reverse: bool = True,
-        recolour: float = 1.0,
+        recolour: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(numbers[:, :DRAWS], strength, height, width, mirror=mirror, recolour=recolour)
         self.times = _times(frames, numbers[:, DRAWS:], strength, reverse)

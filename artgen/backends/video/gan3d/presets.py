@@ -30,9 +30,6 @@ RATE, GROWING_RATE = 5e-4, 1e-3
 WARMING = 25
 """Steps over which the rate rises: of two minutes on a slow processor, 1,000 clips are more than there are."""
 
-RECOLOUR = 0.5
-"""The part of the augmentation's strength that colours get: at 0.6 of it white grounds turned grey, and no judge saw it."""
-
 JUDGES = 0.3
 """The highest rate of growing discriminators, of the generator's: without norms, they burst at the full one (docs/log.md)."""
 CLASSIC_RATE = 2e-4

@@ -244,10 +244,10 @@ class StyleTask(ClipTask):
         size, mirror = 4 * 2**level, self.options.mirror
         if clips:
             seen: Augmentation = ClipAugmentation(
-                both, strength, self.frames, size, size, mirror=mirror, reverse=self.options.reverse, recolour=presets.RECOLOUR
+                both, strength, self.frames, size, size, mirror=mirror, reverse=self.options.reverse, recolour=False
             )
         else:
-            seen = Augmentation(both, strength, size, size, mirror=mirror, recolour=presets.RECOLOUR)
+            seen = Augmentation(both, strength, size, size, mirror=mirror, recolour=False)
         return Side(judge, seen, None if labels is None else torch.cat([labels, labels]), fade)
 
     def make(self, count: int, draws: torch.Generator, grown: bool) -> Tensor:
