@@ -16,11 +16,13 @@ from artgen.training.task import Batch, Position
 
 PASSES = 50
 """Passes through the data until augmentation has its whole strength (docs/log.md)."""
+LEAST = 0.1
+"""The part of the learning rate that is left at the end."""
 
 
 def schedule(at: Position, rate: float, warming: int = 1000) -> float:
-    """The learning rate: a short warm-up over ``warming`` items, then a cosine to a tenth."""
-    return cosine(at.fraction, rate, rate / 10) * warm_up(at.seen, warming)
+    """The learning rate: a short warm-up over ``warming`` items, then a cosine to :data:`LEAST` of it."""
+    return cosine(at.fraction, rate, LEAST * rate) * warm_up(at.seen, warming)
 
 
 def adam(parameters: Sequence[nn.Parameter]) -> Adam:

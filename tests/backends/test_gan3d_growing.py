@@ -217,6 +217,16 @@ def test_augmentation_comes_in_over_the_first_passes_unless_it_is_asked_for(data
     assert moved(0, augment=0.5)
 
 
+def test_the_average_of_growing_networks_remembers_less_while_the_rate_is_high(data: Dataset) -> None:
+    def remembered(progressive: bool, fraction: float) -> float:
+        task: Any = Gan3d().task(data, Gan3d.Train(**{**TINY, "progressive": progressive, "ema": 0.02}))
+        return float(task.half_life(Position(int(fraction * 10**6), 10**6)))
+
+    assert [remembered(False, fraction) for fraction in (0.5, 1.0)] == [20_000, 20_000]
+    assert remembered(True, 1.0) == pytest.approx(20_000)
+    assert remembered(True, 0.5) == pytest.approx(20_000 / 5.5)  # there the rate is 0.55 of its first, at the end 0.1
+
+
 @pytest.mark.parametrize("clips", [True, False])
 def test_judges_see_clips_moved_but_never_in_other_colours(data: Dataset, clips: bool) -> None:
     task: Any = Gan3d().task(data, Gan3d.Train(**{**TINY, "augment": 0.6}))

@@ -22,7 +22,7 @@ from artgen.metrics.quick import Reference
 from artgen.nn.adversarial import cross_entropy, relativistic
 from artgen.nn.augment import CLIP_DRAWS, DRAWS, Augmentation, ClipAugmentation
 from artgen.nn.pixels import clip_pixels, clip_signal
-from artgen.training.adversarial import Places, adam, adapt, classic_adam, entered, penalised, schedule
+from artgen.training.adversarial import LEAST, Places, adam, adapt, classic_adam, entered, penalised, schedule
 from artgen.training.schedule import cosine, growth, penalty_of
 from artgen.training.task import Batch, Phase, Position, Task
 
@@ -276,8 +276,13 @@ class StyleTask(ClipTask):
             adapt(self.strength, numbers["ahead"], self.options.augment_target, self.least, counting, position)
 
     def half_life(self, position: Position) -> float:
-        """A share of the plan, shorter at the beginning, so that the average does not remember the noise of the start."""
-        return min(0.05 * position.seen, self.options.ema * position.total)
+        """A share of the plan, shorter at the beginning, so that the average does not remember the noise of the start.
+
+        The fast networks that grow wander so far in that time that their average is none of them and draws grey clips
+        (docs/log.md): there the share is reached at the end alone, as the rate has come down.
+        """
+        settled = LEAST / cosine(position.fraction, 1.0, LEAST) if self.options.progressive else 1.0
+        return min(0.05 * position.seen, self.options.ema * position.total * settled)
 
 
 @dataclass(frozen=True)
