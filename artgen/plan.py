@@ -258,11 +258,17 @@ def _prepared_so(cls: type[Backend], prepare: Mapping[str, Any], train: Mapping[
         flag = "--" + name.rstrip("_").replace("_", "-")
         if name not in dataset.manifest.options:
             raise UsageError(f"{flag} says how to prepare raw files, but {dataset.folder} is prepared already; leave {flag} out")
-        if wished[name] != (made := dataset.manifest.options[name]):
+        asked, made = _as_typed(wished[name]), _as_typed(dataset.manifest.options[name])
+        if asked != made:
             raise UsageError(
-                f"{flag} {wished[name]}, but {dataset.folder} was prepared with {made}; leave {flag} out, "
+                f"{flag} {asked}, but {dataset.folder} was prepared with {made}; leave {flag} out, "
                 f"or prepare its sources anew with artgen {cls.modality} prepare"
             )
+
+
+def _as_typed(value: object) -> object:
+    """A value as a shell takes it: a line break in a file of options and a typed \\n are the same."""
+    return value.replace("\n", "\\n").replace("\t", "\\t") if isinstance(value, str) else value
 
 
 def _new_run(output: str | os.PathLike[str] | None, source: str) -> Path:

@@ -56,6 +56,17 @@ def test_a_file_for_both_commands_may_say_how_the_dataset_was_prepared(dataset: 
         plan_training("image", dataset, tmp_path / "run", config=config)
 
 
+def test_a_line_break_in_a_file_is_the_one_that_was_typed(tmp_path: Path) -> None:
+    (tmp_path / "verses.txt").write_text("\n\n".join(f"rose {number} is a rose" for number in range(40)))
+    data = artgen.prepare("text", tmp_path / "verses.txt", tmp_path / "data", tokenizer="char", split="\\n\\n").folder
+    config = tmp_path / "settings.toml"
+    config.write_text('[prepare]\nsplit = "\\n\\n"\n')
+    assert plan_training("text", data, tmp_path / "run", config=config).prepare is None
+    config.write_text('[prepare]\nsplit = "\\n"\n')
+    with pytest.raises(UsageError, match=r"--split \\n, but .*data was prepared with \\n\\n; leave --split out"):
+        plan_training("text", data, tmp_path / "run", config=config)
+
+
 @pytest.mark.parametrize(
     ("modality", "given", "message"),
     [
