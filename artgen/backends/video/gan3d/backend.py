@@ -75,7 +75,9 @@ class Gan3d(Backend):
         penalty_every: Annotated[
             int, Meta(ge=1, le=64, description="The gradient penalties are taken from every so many-th clip; 1 takes all.")
         ] = 4
-        ema: Annotated[float, Meta(ge=0, le=1, description="Half-life of the averaged weights, as a share of the run.")] = 0.02
+        ema: Annotated[
+            float, Meta(ge=0, le=1, description="Half-life of the averaged weights, as a share of the run; while growing less.")
+        ] = 0.02
 
         def __post_init__(self) -> None:
             TrainOptions.__post_init__(self)
